@@ -1,0 +1,156 @@
+"""Grammar of the names people choose, and of the paths and refs made from them.
+
+Parsing and its inverse stand side by side. A name is what people see and is kept in the record;
+an id or an encoded name is what a path or a git ref can hold.
+"""
+
+import hashlib
+import re
+import unicodedata
+
+from runstone.errors import InvalidName
+
+MAX_NAME = 500
+"""Characters a name may have; MLflow's own limit for experiments."""
+
+MAX_COMPONENT = 150
+"""Bytes one component of a ref or path may have; file systems stop at 255, `.lock` and others need room."""
+
+_RUN_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,98}[a-z0-9_-]")
+_WINDOWS_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+_REF_UNSAFE = re.compile(r"[\x00-\x20\x7f~^:?*\[\\/%@<>|\"]")
+_VERSION_TAG = re.compile(r"(?P<model>.+)@v(?P<version>[1-9][0-9]{0,17})(?P<retired>!?)", re.DOTALL)
+
+
+def check_name(kind: str, name: object) -> str:
+    """Return `name` in Unicode normal form C, or raise `InvalidName`.
+
+    Args:
+        kind: What is named, for the message: `experiment`, `model`, `alias` …
+        name: Any text of 1 to 500 characters without control characters.
+
+    Raises:
+        InvalidName: The name is no text, is empty, too long, or holds control characters.
+    """
+    if not isinstance(name, str):
+        raise InvalidName(kind, repr(name), "it is not text")
+    name = unicodedata.normalize("NFC", name)
+    if not name.strip():
+        raise InvalidName(kind, name, "it is empty")
+    if len(name) > MAX_NAME:
+        raise InvalidName(kind, name, f"it has {len(name)} characters, and {MAX_NAME} are allowed")
+    if any(unicodedata.category(c) in ("Cc", "Cs") for c in name):
+        raise InvalidName(kind, name, "it holds a control character")
+    return name
+
+
+def check_key(kind: str, key: object) -> str:
+    """Return the key of a param, metric or tag, or raise `InvalidName`.
+
+    Keys become path-like names in plots and searches, so `..`, a leading or trailing slash and
+    control characters are refused; anything else, spaces and Unicode included, may stand.
+    """
+    if not isinstance(key, str):
+        raise InvalidName(kind, repr(key), "it is not text")
+    if not key or len(key) > 250:
+        raise InvalidName(kind, key, f"it has {len(key)} characters, and 1 to 250 are allowed")
+    if not key.isprintable():
+        raise InvalidName(kind, key, "it holds a control character")
+    if key[0] == "/" or key[-1] == "/" or ".." in key.split("/") or "." in key.split("/"):
+        raise InvalidName(kind, key, "it would be a path such as `../x` or `/x`")
+    return key
+
+
+def check_run_id(run_id: object) -> str:
+    """Return `run_id` if it can name a folder on every system, or raise `InvalidName`.
+
+    A run id is 32 hex digits, or a key of the user's own: 2 to 100 lower-case letters, digits and
+    `.`, `_`, `-`, beginning with a letter or digit.
+    """
+    if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id) or ".." in run_id:
+        raise InvalidName(
+            "run id",
+            str(run_id),
+            "it must be 2 to 100 of the characters a-z 0-9 . _ - and begin with a letter or digit",
+        )
+    if _WINDOWS_RESERVED.fullmatch(run_id) or run_id.endswith(".lock"):
+        raise InvalidName("run id", run_id, "it is reserved on some systems")
+    return run_id
+
+
+def experiment_id(name: str) -> str:
+    """The folder of an experiment, a function of its first name alone.
+
+    A lower-case slug, plus four hex digits of the name's SHA-1 whenever the slug is not the name
+    itself; so two clones that make one experiment offline make the same path.
+
+    Source: schemas/README.md, "Experiment ids", where the steps stand one by one.
+    """
+    name = unicodedata.normalize("NFC", name)
+    plain = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", name)).lower()
+    slug = re.sub(r"-{2,}", "-", re.sub(r"[^a-z0-9._-]+|\.{2,}", "-", plain)).strip("-._")[:60].rstrip("-._")
+    reserved = _WINDOWS_RESERVED.fullmatch(slug)
+    if slug == name and not reserved and not slug.endswith(".lock"):
+        return slug
+    digest = hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()[:4]
+    return f"{'x-' if reserved else ''}{slug or 'experiment'}-{digest}"
+
+
+def encode_component(name: str) -> str:
+    """Write a name as one component of a ref or path: what neither can hold is percent-encoded."""
+    name = unicodedata.normalize("NFC", name)
+    text = _REF_UNSAFE.sub(lambda m: _percent(m[0]), name)
+    text = text.replace("..", ".%2E")
+    if text[0] in "-.":
+        text = _percent(text[0]) + text[1:]
+    if text[-1] == ".":
+        text = text[:-1] + "%2E"
+    if text.endswith(".lock"):
+        text = text[:-5] + "%2Elock"
+    if _WINDOWS_RESERVED.fullmatch(text):
+        text = _percent(text[0]) + text[1:]
+    raw = text.encode()
+    if len(raw) > MAX_COMPONENT:
+        digest = hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()[:10]
+        head = raw[: MAX_COMPONENT - 11].decode(errors="ignore")
+        head = re.sub(r"%[0-9A-F]?$", "", head)
+        return f"{head}-{digest}"
+    return text
+
+
+def decode_component(text: str) -> str:
+    """The inverse of `encode_component`, for names short enough not to have been cut."""
+    raw = re.sub(rb"%([0-9A-F]{2})", lambda m: bytes([int(m[1], 16)]), text.encode())
+    return raw.decode(errors="replace")
+
+
+def format_version_tag(model: str, version: int) -> str:
+    """The git tag of a model version: `churn`, 4 → `churn@v4`."""
+    return f"{encode_component(model)}@v{version}"
+
+
+def parse_version_tag(tag: str) -> tuple[str, int, bool] | None:
+    """The encoded model, version and whether it marks a retirement; None if `tag` is no such tag."""
+    match = _VERSION_TAG.fullmatch(tag)
+    if match is None or "@" in match["model"]:
+        return None
+    return match["model"], int(match["version"]), bool(match["retired"])
+
+
+def check_alias(alias: object) -> str:
+    """Return an alias fit to point at a version, or raise `InvalidName`.
+
+    `latest` and `v<digits>` are refused: they already mean versions.
+    """
+    alias = check_name("alias", alias)
+    if len(alias) > 255 or not re.fullmatch(r"[\w][\w.-]*", alias):
+        raise InvalidName("alias", alias, "letters, digits, `_`, `-` and `.` are allowed, 255 at most")
+    if alias.lower() == "latest" or re.fullmatch(r"[vV]?[0-9]+", alias):
+        raise InvalidName("alias", alias, "`latest`, numbers and `v<number>` already mean a version")
+    if _WINDOWS_RESERVED.fullmatch(alias):
+        raise InvalidName("alias", alias, "it is reserved on some systems")
+    return alias
+
+
+def _percent(text: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in text.encode())

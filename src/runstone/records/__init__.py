@@ -1,0 +1,1 @@
+"""The formats: pure values that know nothing of git or the network. See schemas/README.md."""

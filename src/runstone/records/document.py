@@ -1,0 +1,160 @@
+"""What every record shares: reading a document key by key, carrying what is unknown, times as text.
+
+A document is what YAML gives: dicts, lists, str, int, float, bool, None. `Reader` takes known keys
+out of it with their types checked and hands back the rest, which the record carries unchanged.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from runstone.errors import InvalidValue, RecordInvalid
+
+Document = dict[str, Any]
+T = TypeVar("T")
+
+_TIME = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])(?:\.([0-9]{1,6}))?Z")
+_PATH = re.compile(r"(?!/|[A-Za-z]:)(?!(.*/)?\.\.(/|$))[^\\\x00-\x1f]+")
+_EPOCH_ORDINAL = 719163
+_KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", dict: "a map", list: "a list"}
+
+
+def format_time(time_ms: int) -> str:
+    """Unix milliseconds → `2026-11-22T06:12:03.123Z`, always UTC with milliseconds.
+
+    Raises:
+        InvalidValue: The time is not in the years 1 to 9999.
+    """
+    seconds, ms = divmod(time_ms, 1000)
+    try:
+        moment = datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise InvalidValue(f"The time {time_ms} ms is not in the years 1 to 9999.") from None
+    return f"{moment.isoformat()[:19]}.{ms:03d}Z"  # isoformat, since strftime cuts the zeros of early years
+
+
+def parse_time(text: str) -> int:
+    """The inverse of `format_time`.
+
+    Raises:
+        ValueError: The text is not such a time.
+    """
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a time such as 2026-11-22T06:12:03.123Z")
+    year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
+    days = datetime(year, month, day).toordinal() - _EPOCH_ORDINAL
+    ms = int((match[7] or "0").ljust(3, "0")[:3])
+    return ((days * 24 + hour) * 60 + minute) * 60_000 + second * 1000 + ms
+
+
+class Reader:
+    """Takes the known keys out of one map of a document; the rest is `extra`."""
+
+    def __init__(self, document: Any, where: str, prefix: str = "") -> None:
+        if not isinstance(document, Mapping):
+            name = f"`{prefix}`" if prefix else "the document"
+            raise RecordInvalid(where, f"{name} must be a map, but is {show(document)}")
+        self._rest = dict(document)
+        self._where = where
+        self._prefix = prefix
+
+    def fail(self, key: str, problem: str) -> RecordInvalid:
+        """The error for one key of this map."""
+        return RecordInvalid(self._where, f"`{self.path(key)}` {problem}")
+
+    def path(self, key: str) -> str:
+        """The key with the path that leads to it."""
+        return f"{self._prefix}.{key}" if self._prefix else key
+
+    def need(self, key: str, kind: type[T]) -> T:
+        """A key that must be there."""
+        if key not in self._rest:
+            raise self.fail(key, "is missing")
+        value = self.take(key, kind)
+        if value is None:
+            raise self.fail(key, "must not be empty")
+        return value
+
+    def take(self, key: str, kind: type[T]) -> T | None:
+        """A key that may be missing or null."""
+        value = self._rest.pop(key, None)
+        if value is None:
+            return None
+        if kind is float and type(value) is int:
+            return _as_float(value)  # type: ignore[return-value]  # T is float here
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise self.fail(key, f"must be {_KINDS[kind]}, but is {show(value)}")
+        return value
+
+    def take_time(self, key: str) -> int | None:
+        """A time as Unix milliseconds."""
+        text = self.take(key, str)
+        if text is None:
+            return None
+        try:
+            return parse_time(text)
+        except ValueError as error:
+            raise self.fail(key, f"must be a time: {error}") from None
+
+    def need_path(self, key: str) -> str:
+        """A path that must be there, is relative, and stays inside: joining it to a folder is safe."""
+        path = self.need(key, str)
+        if _PATH.fullmatch(path) is None:
+            raise self.fail(key, f"must be a relative path with forward slashes and no `..`, but is {show(path)}")
+        return path
+
+    def take_choice(self, key: str, choices: tuple[str, ...]) -> str:
+        """One of `choices`; the first when missing."""
+        value = self.take(key, str)
+        if value is None:
+            return choices[0]
+        if value not in choices:
+            raise self.fail(key, f"must be one of {', '.join(choices)}, but is {show(value)}")
+        return value
+
+    def take_texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts; empty when missing."""
+        values = self.take(key, list) or []
+        for i, value in enumerate(values):
+            if not isinstance(value, str):
+                raise self.fail(f"{key}[{i}]", f"must be text, but is {show(value)}")
+        return tuple(values)
+
+    def take_text_map(self, key: str) -> dict[str, str]:
+        """A map of text to text; empty when missing."""
+        values = self.take(key, dict) or {}
+        for name, value in values.items():
+            if not isinstance(name, str) or not isinstance(value, str):
+                raise self.fail(f"{key}.{name}", f"must be text, but is {show(value)}")
+        return values
+
+    def extra(self) -> Document:
+        """The keys nobody asked for: carried through as they are."""
+        return self._rest
+
+
+def _as_float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # as YAML reads 1.0e+400
+        return math.inf if value > 0 else -math.inf
+
+
+def show(value: object) -> str:
+    """A value as an error message shows it: `the text "0.3x"`, `the number 3`, `nothing`."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, str):
+        return f'the text "{value if len(value) <= 40 else value[:39] + "…"}"'
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, int | float):
+        return f"the number {value!r}"
+    if isinstance(value, Mapping):
+        return "a map"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return f"a {type(value).__name__}"
