@@ -1,0 +1,64 @@
+"""Fixtures for all tests: a home of their own, and real repositories."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support import git, make_repository
+
+_INHERITED = ("GIT_", "DVC_", "RUNSTONE_", "MLFLOW_", "AWS_", "XDG_")
+
+
+@pytest.fixture(autouse=True)
+def isolated_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, plot_cache: Path) -> Path:
+    """A fresh home folder; no identity, configuration or credential of the person who runs the tests is seen."""
+    home = tmp_path_factory.mktemp("home")
+    for name in os.environ:
+        if name.startswith(_INHERITED) or name == "EMAIL":
+            monkeypatch.delenv(name)
+    (home / ".gitconfig").write_text("[init]\n\tdefaultBranch = main\n")
+    settings = {
+        "HOME": home,
+        "USERPROFILE": home,
+        "XDG_CONFIG_HOME": home / ".config",
+        "XDG_CACHE_HOME": home / ".cache",
+        "XDG_DATA_HOME": home / ".local" / "share",
+        "GIT_CONFIG_GLOBAL": home / ".gitconfig",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_GLOBAL_CONFIG_DIR": home / "dvc-global",
+        "DVC_SYSTEM_CONFIG_DIR": home / "dvc-system",
+        "DVC_SITE_CACHE_DIR": home / "dvc-site-cache",
+        "MPLBACKEND": "Agg",
+        "MPLCONFIGDIR": plot_cache,
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, str(value))
+    return home
+
+
+@pytest.fixture(scope="session")
+def plot_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Matplotlib's font cache, shared by all tests: building it anew for each home would cost seconds."""
+    return tmp_path_factory.mktemp("matplotlib")
+
+
+@pytest.fixture
+def git_repo(tmp_path: Path) -> Path:
+    """A repository on branch `main` with an identity and one commit."""
+    return make_repository(tmp_path / "repo")
+
+
+@pytest.fixture
+def empty_repo(tmp_path: Path) -> Path:
+    """A repository without any commit."""
+    return make_repository(tmp_path / "empty", commit=False)
+
+
+@pytest.fixture
+def bare_remote(tmp_path: Path) -> Path:
+    """An empty bare repository, to be pushed to."""
+    git("init", "-q", "--bare", "-b", "main", tmp_path / "remote.git", cwd=tmp_path)
+    return tmp_path / "remote.git"

@@ -1,0 +1,63 @@
+"""What tests share besides fixtures: real git and real Python processes."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+SOURCE = Path(__file__).parent.parent / "src"
+
+
+def git(*arguments: str | Path, cwd: Path, check: bool = True, env: Mapping[str, str] | None = None) -> str:
+    """Run git in a folder and return what it printed, without the last line feed."""
+    done = subprocess.run(
+        ["git", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if check and done.returncode:
+        raise AssertionError(f"git {' '.join(map(str, arguments))} ended with {done.returncode}: {done.stderr}")
+    return done.stdout.removesuffix("\n")
+
+
+def make_repository(path: Path, *, commit: bool = True) -> Path:
+    """Make a repository on branch `main`, with an identity of its own and, if asked, one commit of `train.py`."""
+    git("init", "-q", "-b", "main", path, cwd=path.parent)
+    with (path / ".git" / "config").open("a") as config:
+        config.write("[user]\n\tname = Kim Example\n\temail = kim@example.org\n")
+    if commit:
+        (path / "train.py").write_text("print('trained')\n")
+        git("add", "train.py", cwd=path)
+        git("commit", "-q", "-m", "Begin", cwd=path)
+    return path
+
+
+def run_python(
+    code: str | Path,
+    *arguments: str,
+    cwd: Path,
+    check: bool = True,
+    timeout_s: float = 120,
+    env: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run code (a text) or a script (a path) in a process of its own, with this interpreter and this source tree."""
+    program = [str(code)] if isinstance(code, Path) else ["-c", code]
+    path = os.pathsep.join([str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, *program, *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": path, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    if check and done.returncode:
+        raise AssertionError(f"Python ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return done
