@@ -419,7 +419,7 @@ class RunNotFound(RunstoneError):
         self.run_id = run_id
         super().__init__(
             f"No run {run_id[:120]!r} in this repository. List them: `runstone runs list`; "
-            "fetch those of others: `runstone sync`"
+            "fetch those of others: `git fetch origin runs:runs`"
         )
 
 
@@ -440,12 +440,39 @@ class ExperimentNotFound(RunstoneError):
         self.name = name
         super().__init__(
             f"No experiment {name[:120]!r} in this repository. List them: `runstone experiments list`; "
-            f"make it: `runstone experiments new NAME`"
+            "make it: `runstone experiments new NAME`"
         )
 
 
 class RecordsSkipped(UserWarning):
     """Records that a search could not read and left out; nothing of them is lost."""
+
+
+class EndingFailed(UserWarning):
+    """A `with` block ended with an exception, and its run could not be ended as it should; the exception goes on."""
+
+
+class NotYetRegistered(RunIsLive):
+    """A model was to be registered while its run is open: a version is a git tag on the run's commit."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id, "registered")
+        self.args = (
+            f"Run {run_id} has not ended, so its model cannot be registered yet: a version is a git tag on the run's "
+            "commit. Register after the `with start_run()` block, or leave it to the run's end: "
+            "`log_model(…, registered_model_name=NAME)`",
+        )
+
+
+class BranchBehind(RunstoneError):
+    """The registry's branch is checked out and older than its remote, so that a commit would hide what came since."""
+
+    def __init__(self, branch: str, work_tree: Path) -> None:
+        self.branch, self.work_tree = branch, work_tree
+        super().__init__(
+            f"`{branch}` is checked out in {work_tree} and is behind `origin/{branch}`, so nothing was changed. "
+            "Bring it up to date, then try again: `git pull --ff-only`"
+        )
 
 
 def _some(names: Sequence[str]) -> str:

@@ -1,0 +1,1 @@
+"""Storage: records in git, written beside the user's work, never through it."""

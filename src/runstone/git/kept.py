@@ -1,0 +1,199 @@
+"""After power loss: put back what was torn, by the log of objects. And what is kept for people to look at.
+
+The kernel says which boot it is. Files of the log that another boot left tell what may be lost: objects, and the moves
+of the branch `runs`. Whoever rewrites that branch must `sweep` everything first: no log may bring old commits back.
+"""
+
+import re
+import time
+import warnings
+from pathlib import Path
+
+from runstone.errors import RefBlocked, RefMoved
+from runstone.git.files import sync_file
+from runstone.git.objectlog import Logged, list_logs, machine, read_log
+from runstone.git.refs import RefUpdate
+from runstone.git.repository import Repository
+
+_AGE_S = 60
+_FOREIGN_AGE_S = 600
+_last_sweep: dict[Path, float] = {}
+_checked: set[Path] = set()
+
+
+class LostCommitWarning(UserWarning):
+    """Power loss took a move of the branch back, and the branch went on without it; the commit is kept."""
+
+
+def set_aside(repo: Repository, path: Path) -> None:
+    """Move a journal that could not be read whole to `journal/damaged/`, for people to look at."""
+    target = repo.writable_state("journal/damaged")
+    try:
+        path.rename(target / path.name)
+    except FileNotFoundError:
+        return  # another process was faster
+
+
+def needs_check(repo: Repository) -> bool:
+    """Whether an earlier boot left files of the log that this process has not looked at."""
+    return repo.common_dir not in _checked and bool(_left_by_another_boot(repo))
+
+
+def check(repo: Repository) -> None:
+    """After power loss: make the objects and the branch what they were when the last move of the branch returned.
+
+    Writes:
+        Torn and missing objects; the branch, forward; removes journals that were recorded, and a lock file of the
+        branch that an earlier boot left.
+    """
+    if not needs_check(repo):
+        _checked.add(repo.common_dir)
+        return
+    with repo.lock:
+        logs = []
+        for path in _left_by_another_boot(repo):
+            logged = read_log(path)
+            if logged is None:
+                path.unlink(missing_ok=True)
+            else:
+                logs.append(logged)
+        for logged in logs:
+            for oid, packed in logged.objects.items():
+                repo.objects.restore(oid, packed)
+        repo.objects.close()  # git remembers what it did not find
+        _mend_ref(repo, logs)
+        _settle(repo, logs)
+        _checked.add(repo.common_dir)
+
+
+def sweep(repo: Repository, *, everything: bool = False) -> int:
+    """Sync the objects that were logged a minute ago and remove their logs; returns how many.
+
+    Args:
+        repo: The repository.
+        everything: Also the young ones.
+    """
+    now = time.monotonic()
+    if not everything and now - _last_sweep.get(repo.common_dir, -_AGE_S) < _AGE_S / 2:
+        return 0
+    _last_sweep[repo.common_dir] = now
+    limit = time.time() - _AGE_S
+    present = machine()[1]
+    swept = 0
+    for path in list_logs(repo.object_log.folder):
+        try:
+            is_due = everything or (_boot_of(path) == present and path.stat().st_mtime < limit)
+            if not is_due:
+                continue
+            logged = read_log(path)
+            if logged is not None:
+                for oid in logged.objects:
+                    sync_file(repo.objects.path(oid))  # no such file: packed meanwhile, and git syncs its packs
+                for ref, _, _ in logged.moves:
+                    sync_file(repo.common_dir / ref)
+            path.unlink()
+            swept += 1
+        except (FileNotFoundError, PermissionError):
+            continue  # another process sweeps too, or it is another user's
+    return swept
+
+
+def is_ancestor(repo: Repository, commit: str, tip: str) -> bool:
+    """Whether `tip` leads back to `commit`."""
+    code, _ = repo.git("merge-base", "--is-ancestor", commit, tip, allowed=(0, 1, 128))
+    return code == 0
+
+
+def _boot_of(path: Path) -> str:
+    return path.name.partition("~")[0].partition("-")[2]
+
+
+def _left_by_another_boot(repo: Repository) -> list[Path]:
+    """The logs to look at. Those of a machine that shares the disk and may live are left to it, for a while."""
+    host, present = machine()
+    limit = time.time() - _FOREIGN_AGE_S
+    found = []
+    for path in list_logs(repo.object_log.folder):
+        try:
+            if _boot_of(path) != present and (path.name.startswith(f"{host}-") or path.stat().st_mtime < limit):
+                found.append(path)
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def _mend_ref(repo: Repository, logs: list[Logged]) -> None:
+    """Bring the branch to the newest commit that was logged for it, if that is forward."""
+    ref = repo.runs_ref
+    _remove_stale_lock(repo, ref)
+    news = [new for logged in logs for name, new, _ in logged.moves if name == ref and new is not None]
+    tip = repo.refs.read(ref)
+    if tip is None:
+        file = repo.common_dir / ref
+        if file.is_file() and re.fullmatch(r"[0-9a-f]{40,64}\n", file.read_text(errors="replace")) is None:
+            file.unlink()  # torn: git can neither read nor replace it; an older value may be packed
+            news = _reflog(repo, ref) + news
+            tip = repo.refs.read(ref)
+    for new in reversed(news):
+        if new == tip:
+            return
+        if repo.refs.read(new) is None or (tip is not None and not is_ancestor(repo, tip, new)):
+            continue
+        try:
+            repo.refs.update([RefUpdate(ref, new, tip)])
+        except (RefMoved, RefBlocked):
+            return  # another process is at it
+        return
+
+
+def _settle(repo: Repository, logs: list[Logged]) -> None:
+    """What was recorded is not recorded again; what was lost is told."""
+    tip = repo.refs.read(repo.runs_ref)
+    recorded: set[str] = set()
+    lost: list[tuple[Logged, str]] = []
+    for logged in logs:
+        moved = [new for ref, new, _ in logged.moves if ref == repo.runs_ref and new is not None]
+        if all(tip is not None and is_ancestor(repo, new, tip) for new in moved):
+            recorded.update(logged.journals)
+            logged.path.unlink(missing_ok=True)
+        else:
+            lost.append((logged, moved[-1]))
+    for name in recorded:
+        for path in _journals(repo, name):
+            path.unlink(missing_ok=True)
+    for logged, commit in lost:
+        if logged.journals and all(name in recorded or _journals(repo, name) for name in logged.journals):
+            logged.path.unlink(missing_ok=True)  # recorded by a later attempt, or to be recorded again
+            continue
+        set_aside(repo, logged.path)
+        warnings.warn(
+            f"The commit {commit} was on `{repo.runs_ref}` before this machine lost power, and the branch has gone on "
+            f"without it. It is kept in {repo.state_dir / 'journal' / 'damaged'}; look at it: `git show {commit}`",
+            LostCommitWarning,
+            stacklevel=2,
+        )
+
+
+def _journals(repo: Repository, name: str) -> list[Path]:
+    paths = [repo.state_dir / "journal" / f"{name}{state}" for state in (".live", ".ended")]
+    return [path for path in paths if path.exists()]
+
+
+def _reflog(repo: Repository, ref: str) -> list[str]:
+    try:
+        text = (repo.common_dir / "logs" / ref).read_text(errors="replace")
+    except FileNotFoundError:
+        return []
+    lines = (line.split(" ", 2) for line in text.split("\n"))
+    return [parts[1] for parts in lines if len(parts) == 3 and re.fullmatch(r"[0-9a-f]{40,64}", parts[1])]
+
+
+def _remove_stale_lock(repo: Repository, ref: str) -> None:
+    """A git that lost power leaves its lock file, which bars the ref for ever; what lived then is dead now."""
+    lock = repo.common_dir / f"{ref}.lock"
+    try:
+        up = time.clock_gettime(time.CLOCK_BOOTTIME)
+        if lock.stat().st_mtime < time.time() - up - 1:
+            lock.unlink()
+    except (FileNotFoundError, AttributeError):
+        return

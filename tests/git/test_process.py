@@ -1,0 +1,143 @@
+"""One git process answers many questions, and never the wrong one."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from runstone.errors import GitFailed
+from runstone.git.process import Conversation, clean_environment, run_git
+from runstone.git.repository import Repository
+from tests.support import git, run_python
+
+
+def test_answer_of_cut_exchange_is_never_read(git_repo: Path) -> None:
+    """Ctrl-C between question and answer, hundreds of times: the next answer is always that of the next question."""
+    done = run_python(
+        """
+import signal, sys
+from runstone.git.repository import Repository
+repo = Repository.open(sys.argv[1])
+big = repo.objects.write("blob", b"x" * 400_000)
+small = {repo.objects.write("blob", b"%d" % n): b"%d" % n for n in range(50)}
+cut = 0
+for n in range(300):
+    signal.setitimer(signal.ITIMER_REAL, 0.00002 + n * 0.000002)
+    try:
+        for _ in range(20):
+            repo.objects.blob(big)
+    except KeyboardInterrupt:
+        cut += 1
+    for oid, data in small.items():
+        while True:
+            try:
+                assert data == repo.objects.blob(oid), "an answer of an earlier question"
+                break
+            except KeyboardInterrupt:
+                cut += 1
+print(cut)
+""".replace("cut = 0\n", "cut = 0\nsignal.signal(signal.SIGALRM, signal.default_int_handler)\n", 1),
+        str(git_repo),
+        cwd=git_repo,
+    )
+    assert int(done.stdout) >= 200
+
+
+def test_dead_process_is_replaced(git_repo: Path) -> None:
+    """If somebody kills the idle git process, the next question goes to a new one."""
+    repo = Repository.open(git_repo)
+    head = repo.head()
+    process = repo.objects._reader._process
+    assert process is not None
+    os.kill(process.pid, signal.SIGKILL)
+    assert head == repo.head()
+
+
+def test_forked_child_has_its_own(git_repo: Path) -> None:
+    """After a fork both processes go on asking, and the child's end does not end the parent's git."""
+    done = run_python(
+        """
+import os, sys
+from runstone.git.repository import Repository
+repo = Repository.open(sys.argv[1])
+oids = {repo.objects.write("blob", b"%d" % n): b"%d" % n for n in range(300)}
+repo.head()
+children = []
+for _ in range(3):
+    pid = os.fork()
+    if pid == 0:
+        ok = all(repo.objects.blob(oid) == data for oid, data in oids.items())
+        os._exit(0 if ok else 1)
+    children.append(pid)
+assert all(repo.objects.blob(oid) == data for oid, data in oids.items())
+print([os.waitpid(pid, 0)[1] for pid in children])
+""",
+        str(git_repo),
+        cwd=git_repo,
+    )
+    assert "[0, 0, 0]\n" == done.stdout
+
+
+def test_close_does_not_wait_for_a_child(git_repo: Path) -> None:
+    """A forked child that lives on does not keep the parent from ending its git processes."""
+    done = run_python(
+        """
+import os, sys, time
+from runstone.git.repository import Repository
+repo = Repository.open(sys.argv[1])
+repo.head()
+pid = os.fork()
+if pid == 0:
+    time.sleep(30)
+    os._exit(0)
+begun = time.monotonic()
+repo.close()
+print(time.monotonic() - begun < 3)
+os.kill(pid, 9)
+""",
+        str(git_repo),
+        cwd=git_repo,
+    )
+    assert "True\n" == done.stdout
+
+
+def test_chatty_git_does_not_block(git_repo: Path) -> None:
+    """Megabytes on stderr, as trace2 sends them, do not fill a pipe: thousands of questions are answered."""
+    git("config", "--global", "trace2.normalTarget", "2", cwd=git_repo)
+    conversation = Conversation(["cat-file", "--batch-check"], cwd=git_repo)
+    begun = time.monotonic()
+    for _ in range(3000):
+        answer = conversation.ask(b"HEAD:nothing-" + b"x" * 200 + b"\n", lambda got: 0 if got.endswith(b"\n") else 1)
+        assert answer.endswith(b" missing\n")
+    conversation.close()
+    assert time.monotonic() - begun < 60
+
+
+@pytest.mark.parametrize("name", ["GIT_TRACE", "GIT_TRACE_SETUP", "GIT_TRACE2", "GIT_TRACE_PACKET"])
+def test_trace_of_the_user(git_repo: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Tracing to stderr is left out, so that it is not taken for an error; tracing to a file goes on."""
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(GitFailed) as caught:
+        run_git(["rev-parse", "--verify", "nothing"], cwd=git_repo)
+    assert "fatal: Needed a single revision" == caught.value.stderr
+    monkeypatch.setenv(name, str(git_repo / "trace"))
+    assert str(git_repo / "trace") == clean_environment()[name]
+
+
+def test_messages_in_english(git_repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors are told apart by their text, so the user's language does not reach git."""
+    for name in ("LANG", "LC_ALL", "LC_MESSAGES", "LANGUAGE"):
+        monkeypatch.setenv(name, "de_DE.UTF-8")
+    env = clean_environment()
+    assert "C.UTF-8" == env["LC_ALL"]
+    assert "LANGUAGE" not in env
+
+
+def test_failure_names_command_and_reason(tmp_path: Path) -> None:
+    """What git refused, its exit code and its words stand in the error."""
+    with pytest.raises(GitFailed) as caught:
+        run_git(["rev-parse", "HEAD"], cwd=tmp_path)
+    why = "fatal: not a git repository (or any of the parent directories): .git"
+    assert f"`git rev-parse HEAD` ended with 128: {why}" == str(caught.value)
