@@ -1,0 +1,1 @@
+"""Queries over runs and experiments: a derived, disposable SQLite mirror of git and the live journals."""

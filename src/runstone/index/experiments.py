@@ -1,0 +1,119 @@
+"""Experiments out of the index: by id, by name, by filter. A folder of runs without a readable record is one, too."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+
+from runstone.errors import ExperimentNotFound
+from runstone.git.repository import Repository
+from runstone.index.cache import open_index
+from runstone.index.evaluate import Row
+from runstone.index.fields import EXPERIMENTS
+from runstone.index.paging import PagedList
+from runstone.index.search import search_rows, view_number
+from runstone.records.experiment import Experiment
+
+MAX_RESULTS = 50_000
+"""Experiments in one page at most; MLflow's own limit."""
+
+_LIFECYCLES = {1: ("active",), 2: ("deleted",), 3: ("active", "deleted")}
+_DEFAULT_ORDER = ("last_update_time DESC", "experiment_id")
+
+
+def search_experiments(
+    repo: Repository,
+    view_type: str | int = "ACTIVE_ONLY",
+    max_results: int = 1000,
+    filter_string: str | None = "",
+    order_by: Sequence[str] | str | None = None,
+    page_token: str | None = None,
+) -> PagedList[Experiment]:
+    """Experiments that meet a filter, one page of them.
+
+    Args:
+        repo: The repository.
+        view_type: `ACTIVE_ONLY`, `DELETED_ONLY` or `ALL` (or MLflow's 1, 2, 3).
+        max_results: Experiments in the page.
+        filter_string: On name, experiment_id, creation_time, last_update_time, description, lifecycle_stage and tags.
+        order_by: On the same; newest update first if not said. An experiment's last update is its creation, or the
+            latest start or end of a run in it.
+        page_token: `token` of the page before.
+
+    Raises:
+        FilterInvalid: The filter or an order cannot be understood.
+        InvalidPageToken: No search gave the token out.
+    """
+    lifecycles = _LIFECYCLES[view_number(view_type)]
+    updated: dict[str, int] = {}
+
+    def work(connection: sqlite3.Connection) -> list[Experiment]:
+        updated.update(
+            connection.execute(
+                "SELECT experiment_id, max(max(started, COALESCE(ended, started))) FROM run WHERE shown GROUP BY 1"
+            ).fetchall()
+        )
+        return _read_all(connection)
+
+    def describe(experiment: Experiment) -> Row:
+        times = (experiment.creation_time, updated.get(experiment.experiment_id))
+        attributes = {
+            "name": experiment.name,
+            "experiment_id": experiment.experiment_id,
+            "creation_time": experiment.creation_time,
+            "last_update_time": max((time for time in times if time is not None), default=None),
+            "description": experiment.description,
+            "lifecycle_stage": experiment.lifecycle_stage,
+        }
+        return {"attributes": attributes, "tags": experiment.tags}
+
+    found = open_index(repo).read(repo, work)
+    return search_rows(
+        [experiment for experiment in found if experiment.lifecycle_stage in lifecycles],
+        describe,
+        EXPERIMENTS,
+        filter_string=filter_string,
+        order_by=order_by,
+        default_order=_DEFAULT_ORDER,
+        max_results=max_results,
+        limit=MAX_RESULTS,
+        page_token=page_token,
+    )
+
+
+def list_experiments(repo: Repository) -> list[Experiment]:
+    """Every experiment, deleted ones too, by id."""
+    return open_index(repo).read(repo, _read_all)
+
+
+def find_experiment(repo: Repository, id_or_name: str) -> Experiment:
+    """The experiment of an id or else of a name, whatever its lifecycle.
+
+    Of several that bear one name (two clones may have renamed to it), the active one, then the first by id.
+
+    Raises:
+        ExperimentNotFound: There is none.
+    """
+
+    def work(connection: sqlite3.Connection) -> Experiment | None:
+        row = connection.execute(
+            "SELECT id, json FROM experiment WHERE id = ?1 OR name = ?1 "
+            "ORDER BY id = ?1 DESC, lifecycle = 'active' DESC, id LIMIT 1",
+            (id_or_name,),
+        ).fetchone()
+        if row is not None:
+            return Experiment.from_document(json.loads(row[1]), row[0], row[0])
+        return next((one for one in _read_all(connection) if id_or_name in (one.experiment_id, one.name)), None)
+
+    found = open_index(repo).read(repo, work)
+    if found is None:
+        raise ExperimentNotFound(id_or_name)
+    return found
+
+
+def _read_all(connection: sqlite3.Connection) -> list[Experiment]:
+    rows = connection.execute("SELECT id, json FROM experiment").fetchall()
+    found = {id_: Experiment.from_document(json.loads(text), id_, id_) for id_, text in rows}
+    rows = connection.execute("SELECT experiment_id, min(experiment_name) FROM run WHERE shown GROUP BY 1").fetchall()
+    for id_, name in rows:
+        found.setdefault(id_, Experiment(id_, name))
+    return [found[id_] for id_ in sorted(found)]
