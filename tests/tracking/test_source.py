@@ -1,0 +1,213 @@
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from runstone.git.repository import Repository
+from runstone.records.run import Source
+from runstone.tracking.secrets import Redactor, SecretRedacted
+from runstone.tracking.source import SourceCapture, SourceUnknown, remote_url
+from tests.support import git, make_repository, run_python
+
+
+def capture(folder: Path, *command: str) -> Source:
+    """The source of a run in a folder of a repository."""
+    repo = Repository.open(folder)
+    try:
+        return SourceCapture(
+            git_dir=repo.git_dir, work_tree=repo.work_tree, config=repo.git_config, cwd=folder, command=command
+        ).result()
+    finally:
+        repo.close()
+
+
+def head(folder: Path) -> str:
+    """The commit that is checked out."""
+    return git("rev-parse", "HEAD", cwd=folder)
+
+
+def test_a_clean_tree_is_its_own_snapshot(git_repo: Path) -> None:
+    """Commit, branch and cleanliness are HEAD's, and the snapshot is HEAD."""
+    expected = Source(("python", "train.py"), ".", head(git_repo), "main", head(git_repo), False, None)
+    assert expected == capture(git_repo, "python", "train.py")
+
+
+@pytest.mark.parametrize("change", ["edit", "stage", "delete", "untracked", "untracked folder"])
+def test_any_difference_from_head_is_dirty(git_repo: Path, change: str) -> None:
+    """Tracked edits, staged or not, and files neither tracked nor ignored count; a dirty tree has no snapshot yet."""
+    match change:
+        case "edit":
+            (git_repo / "train.py").write_text("print('edited')\n")
+        case "stage":
+            (git_repo / "train.py").write_text("print('edited')\n")
+            git("add", "-A", cwd=git_repo)
+        case "delete":
+            (git_repo / "train.py").unlink()
+        case "untracked":
+            (git_repo / "new file").touch()
+        case _:
+            (git_repo / "d").mkdir()
+            (git_repo / "d" / "new").touch()
+    source = capture(git_repo)
+    assert (True, head(git_repo), None) == (source.dirty, source.commit, source.snapshot)
+
+
+def test_ignored_files_are_clean_whatever_the_users_settings(git_repo: Path) -> None:
+    """Ignored files do not count, and `status.showUntrackedFiles=no` does not hide those that do."""
+    (git_repo / ".git" / "info" / "exclude").write_text("*.log\n")
+    (git_repo / "x.log").touch()
+    git("config", "status.showUntrackedFiles", "no", cwd=git_repo)
+    assert capture(git_repo).dirty is False
+    (git_repo / "x.txt").touch()
+    assert capture(git_repo).dirty is True
+
+
+def test_asking_does_not_touch_the_index(git_repo: Path) -> None:
+    """A stale stat cache is seen through, not refreshed: the index keeps its bytes and its time."""
+    index = git_repo / ".git" / "index"
+    os.utime(git_repo / "train.py", (1, 1))
+    before = (index.read_bytes(), index.stat().st_mtime_ns)
+    assert capture(git_repo).dirty is False
+    assert before == (index.read_bytes(), index.stat().st_mtime_ns)
+
+
+def test_no_commit_yet(empty_repo: Path) -> None:
+    """Before the first commit there is a branch but no commit, and an empty tree is clean."""
+    source = capture(empty_repo)
+    assert (None, "main", False) == (source.commit, source.branch, source.dirty)
+    (empty_repo / "a").touch()
+    assert capture(empty_repo).dirty is True
+
+
+def test_a_detached_head_has_no_branch(git_repo: Path) -> None:
+    """As in most CI jobs."""
+    git("checkout", "-q", "--detach", cwd=git_repo)
+    assert (head(git_repo), None) == (capture(git_repo).commit, capture(git_repo).branch)
+
+
+def test_a_branch_name_with_slash_and_unicode(git_repo: Path) -> None:
+    """The branch is recorded as git names it."""
+    git("checkout", "-q", "-b", "feature/größe", cwd=git_repo)
+    assert "feature/größe" == capture(git_repo).branch
+
+
+def test_a_shallow_clone(git_repo: Path, tmp_path: Path) -> None:
+    """A depth-1 clone knows its commit; its remote, a local folder, is not recorded."""
+    git("commit", "-q", "--allow-empty", "-m", "Second", cwd=git_repo)
+    git("clone", "-q", "--depth", "1", git_repo.as_uri(), "clone", cwd=tmp_path)
+    source = capture(tmp_path / "clone")
+    assert (head(git_repo), "main", False, None) == (source.commit, source.branch, source.dirty, source.remote)
+
+
+def test_a_linked_work_tree(git_repo: Path, tmp_path: Path) -> None:
+    """A linked work tree has a branch and a cleanliness of its own."""
+    git("worktree", "add", "-q", "-b", "side", tmp_path / "side", cwd=git_repo)
+    (git_repo / "dirty").touch()
+    assert ("side", False, ".") == (
+        capture(tmp_path / "side").branch,
+        capture(tmp_path / "side").dirty,
+        capture(tmp_path / "side").directory,
+    )
+
+
+def test_a_submodule_and_its_super_project(git_repo: Path, tmp_path: Path) -> None:
+    """Inside a submodule its own commit counts; an edit inside makes the super-project dirty, whatever its settings."""
+    library = make_repository(tmp_path / "library")
+    git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library), "lib", cwd=git_repo)
+    git("config", "-f", ".gitmodules", "submodule.lib.ignore", "all", cwd=git_repo)
+    git("add", "-A", cwd=git_repo)
+    git("commit", "-q", "-m", "Add a submodule", cwd=git_repo)
+    assert (head(library), ".") == (capture(git_repo / "lib").commit, capture(git_repo / "lib").directory)
+    assert capture(git_repo).dirty is False
+    (git_repo / "lib" / "train.py").write_text("changed\n")
+    assert capture(git_repo).dirty is True
+
+
+def test_a_bare_repository_has_no_code(bare_remote: Path) -> None:
+    """Without a work tree only the command is known."""
+    assert Source(command=("python", "-c", "1")) == capture(bare_remote, "python", "-c", "1")
+
+
+def test_a_run_outside_git_code(tmp_path: Path) -> None:
+    """With no repository nothing is claimed about code, and no path leaks."""
+    source = SourceCapture(cwd=tmp_path, command=["python", str(tmp_path / "t.py")]).result()
+    assert Source(command=("python", "t.py")) == source
+
+
+def test_variables_of_a_hook_do_not_reach_git(git_repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GIT_DIR and GIT_INDEX_FILE, as git sets them for hooks, do not turn the question to another repository."""
+    other = make_repository(tmp_path / "other")
+    git("commit", "-q", "--allow-empty", "-m", "Other", cwd=other)
+    expected = head(git_repo)
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
+    assert (expected, False) == (capture(git_repo).commit, capture(git_repo).dirty)
+
+
+def test_a_broken_repository_is_told_and_does_not_stop_the_run(git_repo: Path) -> None:
+    """When git fails the run keeps command and directory, and a warning shows git's words."""
+    (git_repo / ".git" / "index").write_bytes(b"garbage garbage garbage garbage")
+    with pytest.warns(SourceUnknown, match="recorded without its commit and branch: `git .*index"):
+        source = capture(git_repo, "python")
+    assert Source(("python",), ".") == source
+
+
+def test_the_state_is_that_of_the_start(git_repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later change of directory, or a commit after git answered, does not change the source."""
+    monkeypatch.chdir(git_repo)
+    began = SourceCapture(git_dir=git_repo / ".git", work_tree=git_repo)
+    first = began.result()
+    monkeypatch.chdir("/")
+    git("commit", "-q", "--allow-empty", "-m", "Later", cwd=git_repo)
+    assert first == began.result()
+    assert "." == first.directory
+
+
+def test_a_secret_in_the_command_is_redacted(git_repo: Path) -> None:
+    """It is redacted before paths are shortened, so that a secret with slashes leaves nothing behind."""
+    with pytest.warns(SecretRedacted):
+        source = capture(git_repo, "python", "t.py", "--password", "/a/b", "--db=postgres://kim:p%2Fw@db/x")
+    assert ("python", "t.py", "--password", "[redacted]", "--db=postgres://kim:[redacted]@db/x") == source.command
+
+
+@pytest.mark.parametrize(
+    ("remotes", "expected"),
+    [
+        ({}, None),
+        ({"origin": "https://kim:pw@host/team/churn.git"}, "https://host/team/churn.git"),
+        ({"origin": "git@host:team/x.git", "fork": "https://host/y.git"}, "git@host:team/x.git"),
+        ({"upstream": "https://host/y.git"}, "https://host/y.git"),
+        ({"a": "https://host/a.git", "b": "https://host/b.git"}, None),
+        ({"origin": "/srv/git/x.git"}, None),
+        ({"origin": "file:///srv/git/x.git"}, None),
+        ({"origin": "C:\\git\\x.git"}, None),
+        ({"a.b": "https://host/x.git"}, "https://host/x.git"),
+    ],
+)
+def test_which_remote_is_recorded(remotes: dict[str, str], expected: str | None) -> None:
+    """Origin's URL, else that of the only remote; without credentials, and never a path of this machine."""
+    config = {f"remote.{name}.url": url for name, url in remotes.items()} | {"remote.pushdefault": "origin"}
+    assert expected == remote_url(config, Redactor())
+
+
+def test_no_absolute_path_enters_a_source(git_repo: Path) -> None:
+    """A real script, started by its absolute path from a folder of the repository, is recorded relative to that."""
+    inner = git_repo / "jobs"
+    inner.mkdir()
+    script = inner / "job.py"
+    script.write_text(
+        "import json, sys\n"
+        "from pathlib import Path\n"
+        "from runstone.tracking.source import SourceCapture\n"
+        "source = SourceCapture(git_dir=Path(sys.argv[1], '.git'), work_tree=Path(sys.argv[1])).result()\n"
+        "print(json.dumps(source.to_document()))\n"
+    )
+    document = json.loads(run_python(script, str(git_repo), "--lr", "0.1", cwd=inner).stdout)
+    assert ([Path(sys.executable).name, "job.py", "..", "--lr", "0.1"], "jobs", True) == (
+        document["command"],
+        document["directory"],
+        document["dirty"],
+    )
+    assert str(git_repo.parent) not in json.dumps(document)
