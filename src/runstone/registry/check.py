@@ -1,0 +1,139 @@
+"""Check files and records strictly, by the JSON Schemas: one sentence for each that breaks its own."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from runstone.artifacts.pointer import parse_pointer
+from runstone.errors import RecordInvalid, RunstoneError
+from runstone.git import layout
+from runstone.git.branch import read_runs
+from runstone.git.repository import CONFIG_FILE, Repository
+from runstone.records import yaml
+from runstone.records.config import Config
+from runstone.records.schema import validate_text
+from runstone.registry.branch import registry_commit
+
+Progress = Callable[[int, int], None]
+_RECORDS = (layout.RECORD, layout.METRICS, layout.ARTIFACTS, "experiment.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check found.
+
+    Attributes:
+        count: How many files were read.
+        problems: File, and the sentence that says what is wrong with it.
+    """
+
+    count: int
+    problems: tuple[tuple[str, str], ...]
+
+
+def check_project(repo: Repository) -> Checked:
+    """Check `runstone.yaml` and the files of the registry: of the work tree, or of a bare one's default branch."""
+    return _check(_project_files(repo))
+
+
+def check_paths(repo: Repository | None, paths: Iterable[Path]) -> Checked:
+    """Check files; of a folder every `.yaml`, `metrics.tsv` and `artifacts.dvc` below it.
+
+    Args:
+        repo: A path that no file has may be that of a record on its branch of runs.
+        paths: Files and folders.
+    """
+    return _check(found for path in paths for found in _files_of(repo, path))
+
+
+def check_runs(repo: Repository, progress: Progress | None = None) -> Checked:
+    """Check every record on the branch of runs: runs, experiments, metrics and pointers to artifacts.
+
+    Args:
+        repo: The repository.
+        progress: Told how many of how many were read.
+    """
+    tip = repo.refs.read(repo.runs_ref)
+    if tip is None:
+        return Checked(0, ())
+    _, out = repo.git("ls-tree", "-r", "-z", "--full-tree", tip, f"{layout.EXPERIMENTS}/")
+    rows = (line.partition(b"\t") for line in out.split(b"\0") if line)
+    blobs = [
+        (raw.decode("utf-8", "backslashreplace"), about.split(b" ")[2].decode())
+        for about, _, raw in rows
+        if raw.rpartition(b"/")[2].decode("utf-8", "replace") in _RECORDS
+    ]
+
+    def contents() -> Iterator[tuple[str, bytes]]:
+        for done, ((path, _), (_, data)) in enumerate(
+            zip(blobs, repo.objects.read_many(blob for _, blob in blobs), strict=True), 1
+        ):
+            yield path, data
+            if progress is not None and (done % 50 == 0 or done == len(blobs)):
+                progress(done, len(blobs))
+
+    return _check(contents())
+
+
+def _check(files: Iterable[tuple[str, bytes]]) -> Checked:
+    count, problems = 0, []
+    for where, data in files:
+        count += 1
+        try:
+            _check_one(where, data)
+        except RunstoneError as error:
+            problems.append((where, str(error)))
+    return Checked(count, tuple(problems))
+
+
+def _check_one(where: str, data: bytes) -> None:
+    if where.endswith(".dvc"):
+        parse_pointer(data, where)
+        return
+    kind = validate_text(data, where)
+    folder, _, name = where.rpartition("/")
+    if kind != "run" or name != layout.RECORD or not folder.startswith(f"{layout.EXPERIMENTS}/"):
+        return
+    place = layout.parse_run_folder(folder)
+    found = yaml.load(data, where)["id"]
+    if place is None or place.run_id != found:
+        raise RecordInvalid(where, f"`id` must be the name of its folder, but is {found!r}")
+
+
+def _project_files(repo: Repository) -> Iterator[tuple[str, bytes]]:
+    try:
+        folder = repo.config.registry
+    except RunstoneError:  # that runstone.yaml is broken is what is going to be told
+        folder = Config().registry
+    if repo.work_tree is not None:
+        config = repo.work_tree / CONFIG_FILE
+        if config.is_file():
+            yield CONFIG_FILE, config.read_bytes()
+        for path in sorted((repo.work_tree / folder).rglob("*.yaml")):
+            yield path.relative_to(repo.work_tree).as_posix(), path.read_bytes()
+        return
+    commit = registry_commit(repo)
+    if commit is None:
+        return
+    _, out = repo.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit, "--", CONFIG_FILE, f"{folder}/")
+    tree = repo.objects.commit(commit).tree
+    for raw in out.split(b"\0"):
+        name = raw.decode("utf-8", "surrogateescape")
+        entry = repo.objects.entry(tree, name) if name.endswith(".yaml") else None
+        if entry is not None:
+            yield name, repo.objects.blob(entry.oid)
+
+
+def _files_of(repo: Repository | None, path: Path) -> Iterator[tuple[str, bytes]]:
+    if path.is_dir():
+        for file in sorted(path.rglob("*")):
+            if file.is_file() and (file.suffix == ".yaml" or file.name in _RECORDS):
+                yield file.as_posix(), file.read_bytes()
+        return
+    if path.exists() or repo is None:
+        yield path.as_posix(), path.read_bytes()
+        return
+    recorded = read_runs(repo).read(path.as_posix())
+    if recorded is None:
+        raise RunstoneError(f"There is no file `{path.as_posix()}`, neither here nor on the branch of runs.")
+    yield path.as_posix(), recorded
