@@ -1,0 +1,66 @@
+"""The command line. It knows nothing of its own: each command is one call of the layers below.
+
+A command's module is imported when the command is used, and not before: `runstone --help` lists them all from the table
+here, which a test compares with the modules.
+"""
+
+import click
+
+from runstone._version import __version__
+from runstone.cli.command import Root
+
+SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
+    "Every day": {
+        "init": ("runstone.cli.init", "init", "Set up this repository for tracking."),
+        "demo": ("runstone.cli.demo", "demo", "Make a scratch repository with real runs to look at."),
+        "log": ("runstone.cli.log", "log", "Record a run, or add to one, from a shell."),
+        "diff": ("runstone.cli.diff", "diff", "Compare two runs."),
+        "plot": ("runstone.cli.plot", "plot", "Draw metrics of runs in the terminal."),
+    },
+    "Nouns": {
+        "runs": ("runstone.cli.runs", "runs", "List, show, search, delete and tag runs."),
+        "experiments": ("runstone.cli.experiments", "experiments", "List, make, rename and delete experiments."),
+        "models": ("runstone.cli.models", "models", "Register models, move aliases, get model files."),
+        "artifacts": ("runstone.cli.artifacts", "artifacts", "List, get, push and pull the files of runs."),
+    },
+    "Upkeep": {
+        "validate": ("runstone.cli.validate", "validate", "Check files and records against their formats."),
+        "recover": ("runstone.cli.recover", "recover", "Record the runs of processes that died."),
+        "doctor": ("runstone.cli.doctor", "doctor", "Examine the repository and say what to do."),
+        "index": ("runstone.cli.index", "index", "Rebuild the index that searches read."),
+        "completion": ("runstone.cli.completion", "completion", "Print the completion script of a shell."),
+    },
+}
+"""Section of the help → command → its module, its name there, and one line of help."""
+
+
+@click.group(
+    "runstone",
+    cls=Root,
+    sections=SECTIONS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--repo",
+    metavar="DIR",
+    envvar="RUNSTONE_REPO",
+    type=click.Path(file_okay=False),
+    help="A folder in the repository; else RUNSTONE_REPO, else the current folder.",
+)
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    help="When to use colour; auto: on terminals, unless NO_COLOR is set.",
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def main(ctx: click.Context, repo: str | None, color: str) -> None:
+    """Runs, carved in git: track experiments and keep models, with no server and no database.
+
+    Exit codes: 0 done, 1 an error or a failed check, 2 a wrong call, 3 a bug, 130 interrupted.
+    """
+    from runstone.cli.session import Session, wants_color
+
+    ctx.obj = Session(repo)
+    ctx.color = wants_color(color)

@@ -1,0 +1,39 @@
+"""`runstone doctor`: examine the repository, and say what to do."""
+
+import click
+
+from runstone.cli.command import command
+from runstone.cli.output import Form, clean, emit_json, json_option, styled_status
+from runstone.cli.session import Session, pass_session
+
+
+@command(
+    "doctor",
+    examples="""
+    runstone doctor          examine; nothing is changed
+    runstone doctor --fix    repair what can be repaired without losing anything
+    runstone doctor --json   for a report
+    """,
+)
+@click.option("--fix", is_flag=True, help="Repair first: stale locks, empty objects, a broken branch, the index.")
+@json_option
+@click.pass_context
+@pass_session
+def doctor(session: Session, ctx: click.Context, fix: bool, form: Form) -> None:
+    """Examine git, the repository, its runs and artifacts, and DVC; exit code 1 if something is wrong."""
+    from runstone.tracking.doctor import examine
+    from runstone.tracking.mend import mend
+
+    if fix:
+        for done in mend(session.workspace):
+            click.echo(clean(done), err=True)
+    findings = []
+    for found in examine(session.workspace):
+        findings.append(found)
+        if form == "table":
+            click.echo(f"{styled_status(found.state)}{' ' * (6 - len(found.state))}{found.name}: {clean(found.detail)}")
+            if found.advice:
+                click.echo(f"      {clean(found.advice)}")
+    if form == "json":
+        emit_json([{"check": f.name, "state": f.state, "detail": f.detail, "advice": f.advice} for f in findings])
+    ctx.exit(1 if any(found.state == "fail" for found in findings) else 0)

@@ -1,0 +1,220 @@
+"""What the commands of one command line share: the repository, arguments that name things in it, and progress bars."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runstone.errors import RunstoneError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from runstone.client import Client
+    from runstone.git.repository import Repository
+    from runstone.records.experiment import Experiment
+    from runstone.tracking.workspace import Workspace
+
+    TextType = click.ParamType[str]
+    AnyType = click.ParamType[Any]
+else:
+    TextType = AnyType = click.ParamType  # no generic before click 8.4
+
+_COMPLETIONS = 200
+
+
+class Session:
+    """One command line at work on one repository. Nothing is opened before it is used."""
+
+    def __init__(self, path: str | None) -> None:
+        self.path = path
+        self._recorded: list[str] = []
+
+    @cached_property
+    def client(self) -> "Client":
+        """Every verb; raises `NotARepository`."""
+        from runstone.client import Client
+
+        return Client(self.path)
+
+    @property
+    def workspace(self) -> "Workspace":
+        """The repository with its artifacts and rules, as it is."""
+        return self.client.workspace
+
+    @cached_property
+    def repo(self) -> "Repository":
+        """The repository, to read from: runs of dead processes are recorded first, where it can be written."""
+        import warnings
+
+        try:
+            self._recorded += self.workspace.recover()
+        except RunstoneError as error:
+            warnings.warn(f"Runs that were cut short could not be recorded: {error}", stacklevel=2)
+        return self.workspace.repo
+
+    @cached_property
+    def light_repo(self) -> "Repository":
+        """As `repo`, for lists, which need to be quick: what makes and changes runs is imported only if one waits."""
+        if self.path is not None and ":" in self.path:  # `runstone:PATH`
+            return self.repo
+        from runstone.git import journal, kept
+        from runstone.git.repository import Repository
+
+        repo = Repository.open(self.path)
+        return self.repo if journal.list_entries(repo) or kept.needs_check(repo) else repo
+
+    def run_id(self, prefix_or_name: str) -> str:
+        """The id of the one run that this means; raises `RunNotFound`, `RunAmbiguous`."""
+        from runstone.index.search import resolve_run
+
+        return resolve_run(self.repo, prefix_or_name)
+
+    def recovered(self, *, force: tuple[str, ...] = ()) -> list[str]:
+        """Record the runs of dead processes; the ids of all that were recorded by this command line."""
+        self._recorded += self.workspace.recover(force=force)
+        return list(dict.fromkeys(self._recorded))
+
+    def live_runs(self) -> list[str]:
+        """The runs that a process logs to, or may."""
+        from runstone.git.live import list_live
+
+        return list(list_live(self.workspace.repo))
+
+    def push_hint(self, *refs: str) -> str | None:
+        """The command that shares refs; None where the repository has no remote to share them with."""
+        from shlex import quote
+
+        config = self.workspace.repo.git_config
+        remotes = [key[7:-4] for key in config if key.startswith("remote.") and key.endswith(".url")]
+        if not remotes:
+            return None
+        remote = "origin" if "origin" in remotes else remotes[0]
+        return f"git push {' '.join(map(quote, (remote, *refs)))}"
+
+
+pass_session = click.make_pass_decorator(Session)
+"""A decorator: the command's first argument is the `Session`."""
+
+
+def session_of(ctx: click.Context) -> Session:
+    """The session of a command line, also of one that is only being completed."""
+    root = ctx.find_root()
+    if not isinstance(root.obj, Session):
+        root.obj = Session(root.params.get("repo"))
+    return root.obj
+
+
+class RunType(TextType):
+    """A run by id, by an unambiguous beginning of one, or by name; the value is its id."""
+
+    name = "run"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Find the run; raises `RunNotFound`, `RunAmbiguous`."""
+        assert ctx is not None
+        return session_of(ctx).run_id(str(value))
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+        """Names and ids, the newest runs first; ids only once some of one is written."""
+        return _complete(incomplete, lambda: _run_words(session_of(ctx), incomplete))
+
+
+class ExperimentType(AnyType):
+    """An experiment by name or id; the value is the `Experiment`."""
+
+    name = "experiment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "Experiment":
+        """Find the experiment; raises `ExperimentNotFound`."""
+        from runstone.index.experiments import find_experiment
+
+        assert ctx is not None
+        return find_experiment(session_of(ctx).light_repo, str(value))
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+        """Names of experiments."""
+        return _complete(incomplete, lambda: _experiment_words(session_of(ctx)))
+
+
+class ModelType(TextType):
+    """A registered model by name."""
+
+    name = "model"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+        """Names of models."""
+        return _complete(incomplete, lambda: _model_words(session_of(ctx)))
+
+
+RUN, EXPERIMENT, MODEL = RunType(), ExperimentType(), ModelType()
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on standard error for long work.
+
+    Returns:
+        What to call with (done, all); None where standard error is no terminal.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    bars: list[Any] = []
+
+    def tell(done: int, total: int) -> None:
+        if not bars:
+            bars.append(click.progressbar(length=total, label=label, file=sys.stderr).__enter__())
+        bars[0].length = total
+        bars[0].update(done - bars[0].pos)
+
+    try:
+        yield tell
+    finally:
+        for bar in bars:
+            bar.__exit__(None, None, None)
+
+
+def wants_color(when: str) -> bool | None:
+    """What `--color` means: True, False, or None for: on terminals. NO_COLOR turns `auto` off (no-color.org)."""
+    if when == "auto":
+        return False if os.environ.get("NO_COLOR") else None
+    return when == "always"
+
+
+def _complete(incomplete: str, words: Callable[[], Iterable[tuple[str, str]]]) -> "list[CompletionItem]":
+    from click.shell_completion import CompletionItem
+
+    try:
+        return [CompletionItem(word, help=help_) for word, help_ in words() if word.startswith(incomplete)]
+    except RunstoneError:
+        return []  # outside a repository there is nothing to complete, and nowhere to say so
+
+
+def _run_words(session: Session, incomplete: str) -> list[tuple[str, str]]:
+    from runstone.index.search import list_runs
+
+    pattern = incomplete.replace("'", "''").replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    columns = ["run_name", "run_id", "status"]
+    chosen = "" if not incomplete else f"run_name LIKE '{pattern}' OR run_id LIKE '{pattern}'"
+    rows = list_runs(
+        session.workspace.repo, columns, filter_string=chosen, max_results=_COMPLETIONS, run_view_type="ALL"
+    )
+    named = [(name, f"{status} {id_}") for name, id_, status in rows]
+    return named + [(id_, f"{status} {name}") for name, id_, status in rows if incomplete]
+
+
+def _experiment_words(session: Session) -> list[tuple[str, str]]:
+    from runstone.index.experiments import list_experiments
+
+    return [(one.name, one.experiment_id) for one in list_experiments(session.workspace.repo)]
+
+
+def _model_words(session: Session) -> list[tuple[str, str]]:
+    from runstone.registry.version import list_names
+
+    return [(name, "model") for name in list_names(session.workspace.repo)]

@@ -1,0 +1,107 @@
+"""A table as text: cut to the width of a terminal, plain and whole in a pipe."""
+
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from runstone.cli.text import Kind, clean, cut, display_width, format_value
+
+_LEAST_WIDTH = 8
+_RIGHT = {"number", "age", "duration", "size"}
+STATUS_COLORS = {
+    "FINISHED": "green",
+    "FAILED": "red",
+    "KILLED": "yellow",
+    "RUNNING": "cyan",
+    "deleted": "red",
+    "ok": "green",
+    "warn": "yellow",
+    "fail": "red",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table.
+
+    Attributes:
+        name: Its heading, its key in JSON, its field in CSV.
+        kind: How its values are shown; JSON and CSV hold them whole. `time`, `age`: Unix milliseconds, in JSON and CSV
+            as ISO 8601; `duration`: milliseconds, there seconds; `size`: bytes.
+        is_optional: Whether it may go where a terminal is too narrow for all.
+    """
+
+    name: str
+    kind: Kind = "text"
+    is_optional: bool = False
+
+
+def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> None:
+    """Print rows below the headings of their columns."""
+    on_terminal = sys.stdout.isatty()
+    cells = [[format_value(value, column.kind) for value, column in zip(row, columns, strict=True)] for row in rows]
+    headings = [clean(column.name) for column in columns]
+    widths = [max(map(display_width, column)) for column in zip(headings, *cells, strict=True)]
+    shown = list(range(len(columns)))
+    if on_terminal:
+        room = shutil.get_terminal_size().columns
+        shown = _fitting(columns, widths, room)
+        _shrink(widths, shown, room)
+    is_right = [column.kind in _RIGHT for column in columns]
+    kinds = [column.kind for column in columns]
+    lines = [click.style(_line(headings, shown, widths, is_right), bold=True)]
+    styles = {at for at in shown if kinds[at] == "status"} if _colored() else set()
+    for row in cells:
+        text = _line(row, shown, widths, is_right, styles)
+        lines.append(text)
+    click.echo("\n".join(lines))
+
+
+def _colored() -> bool:
+    ctx = click.get_current_context(silent=True)
+    return sys.stdout.isatty() if ctx is None or ctx.color is None else ctx.color
+
+
+def _line(
+    cells: Sequence[str],
+    shown: Sequence[int],
+    widths: Sequence[int],
+    is_right: Sequence[bool],
+    styles: Iterable[int] = (),
+) -> str:
+    parts = []
+    for at in shown:
+        text = cut(cells[at], widths[at])
+        padding = " " * (widths[at] - display_width(text))
+        if at in styles:
+            text = click.style(text, fg=STATUS_COLORS.get(cells[at]))
+        parts.append(padding + text if is_right[at] else text + padding)
+    return "  ".join(parts).rstrip()
+
+
+def _fitting(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
+    """The columns that are shown: of the optional ones, the last go first where there is no room for all."""
+    shown = list(range(len(columns)))
+    for at in reversed(range(len(columns))):
+        if sum(min(widths[i], 24) + 2 for i in shown) - 2 <= room:
+            break
+        if columns[at].is_optional:
+            shown.remove(at)
+    return shown
+
+
+def _shrink(widths: list[int], shown: Sequence[int], room: int) -> None:
+    """Cut the widest columns to one width, the largest with which all fit, but not below what still says something."""
+    low, high = _LEAST_WIDTH, max(widths[at] for at in shown)
+    while low < high:
+        cap = (low + high + 1) // 2
+        if sum(min(widths[at], cap) + 2 for at in shown) - 2 <= room:
+            low = cap
+        else:
+            high = cap - 1
+    for at in shown:
+        widths[at] = min(widths[at], low)

@@ -1,0 +1,74 @@
+"""What `-p`, `-m` and `-t` understand."""
+
+from typing import Any
+
+import click
+import pytest
+
+from runstone.cli.pairs import parse_metric, parse_pairs, parse_params, parse_scalar
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1", 1),
+        ("-12", -12),
+        ("0", 0),
+        ("007", "007"),
+        ("1.5", 1.5),
+        (".5", 0.5),
+        ("1e-3", 0.001),
+        ("true", True),
+        ("False", False),
+        ("null", None),
+        ("~", None),
+        ("", ""),
+        ("yes", "yes"),
+        ("1_000", "1_000"),
+        ("'1'", "1"),
+        ('"true"', "true"),
+        ("'", "'"),
+        ("inf", float("inf")),
+        ("٣", "٣"),
+        ("0.1.2", "0.1.2"),
+    ],
+)
+def test_values_are_typed_as_in_yaml(text: str, expected: Any) -> None:
+    """Numbers, booleans and null; quotes keep a text; what YAML 1.2 takes for text is text."""
+    found = parse_scalar(text)
+    assert (expected, type(expected)) == (found, type(found))
+
+
+def test_params_keep_what_stands_behind_the_first_equals_sign() -> None:
+    """A value may hold `=`; NaN stays NaN."""
+    assert {"a": "b=c", "n": 1} == parse_params(["a=b=c", "n=1"])
+    assert str(float("nan")) == str(parse_params(["x=nan"])["x"])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("acc=0.93", ("acc", 0.93, 0)),
+        ("val/loss=1e-3@5", ("val/loss", 0.001, 5)),
+        ("x=-inf@-1", ("x", float("-inf"), -1)),
+    ],
+)
+def test_metrics(text: str, expected: tuple[str, float, int]) -> None:
+    """Key, number, and the step behind @."""
+    assert expected == parse_metric(text)
+
+
+@pytest.mark.parametrize("text", ["acc", "acc=", "=1", "acc=x", "acc=1@", "acc=1@x", "acc=1@2@3", "acc=@3"])
+def test_what_is_no_metric(text: str) -> None:
+    """A wrong call, with the text that is wrong."""
+    with pytest.raises(click.UsageError, match="must be KEY=NUMBER or KEY=NUMBER@STEP") as caught:
+        parse_metric(text)
+    assert repr(text) in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["key", "=value"])
+def test_what_is_no_pair(text: str) -> None:
+    """A key and an equals sign must be there; the value may be empty."""
+    with pytest.raises(click.UsageError, match="must be KEY=VALUE"):
+        parse_pairs([text])
+    assert {"key": ""} == parse_pairs(["key="])
