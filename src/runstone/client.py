@@ -4,7 +4,6 @@ The names, the order of arguments and the meaning are those of MLflow's client, 
 """
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -474,7 +473,11 @@ class Client:
         entries = below(read.read_artifacts(self._workspace, run_id), path)
         if not entries and path:
             raise ArtifactRefused(Path(path), f"run {run_id} has no such artifact")
-        target = Path(dst_path) if dst_path is not None else Path(tempfile.mkdtemp(prefix="runstone-"))
+        if dst_path is None:
+            import tempfile  # slow to import, and seldom needed
+
+            dst_path = tempfile.mkdtemp(prefix="runstone-")
+        target = Path(dst_path)
         if not target.is_dir():
             raise ArtifactRefused(target, "it is not an existing folder to copy to")
         self._workspace.artifacts.fetch(entries, target)

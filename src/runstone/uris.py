@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from urllib.parse import unquote
 
 from runstone.errors import InvalidUri
 
@@ -62,13 +61,13 @@ def parse_uri(uri: str) -> RunUri | ModelUri:
         name, _, alias = rest.rpartition("@")
         if not name or not alias:
             raise InvalidUri(uri, "it names no alias")
-        return ModelUri(unquote(name), alias=alias)
+        return ModelUri(_unquote(name), alias=alias)
     name, _, last = rest.rpartition("/")
     if not name or not last:
         raise InvalidUri(uri, "it names no version")
     if re.fullmatch(r"[1-9][0-9]{0,17}", last):
-        return ModelUri(unquote(name), version=int(last))
-    return ModelUri(unquote(name), word=last)
+        return ModelUri(_unquote(name), version=int(last))
+    return ModelUri(_unquote(name), word=last)
 
 
 def check_relative(uri: str, path: str) -> str:
@@ -79,3 +78,9 @@ def check_relative(uri: str, path: str) -> str:
     if ".." in parts:
         raise InvalidUri(uri, f"its path {path!r} leaves the folder of artifacts")
     return "/".join(parts)
+
+
+def _unquote(name: str) -> str:
+    from urllib.parse import unquote  # here, because most commands parse no URI and it is slow to import
+
+    return unquote(name)

@@ -9,7 +9,6 @@ user's file may change later.
 
 import hashlib
 import os
-import shutil
 import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -216,7 +215,7 @@ class Cache:
         try:
             yield [f"{folder}/{number}" for number in range(count)]
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove_folder(folder)
 
     def adopt(self, temporary: str, digest: str, origin: str, next_step: str) -> int:
         """Take in a file that came from elsewhere, if it is what its digest says.
@@ -333,7 +332,7 @@ class Cache:
                             if time.time() - entry.stat().st_mtime < _STALE_S:
                                 continue
                             if entry.is_dir(follow_symlinks=False):
-                                shutil.rmtree(entry.path, ignore_errors=True)
+                                _remove_folder(entry.path)
                             else:
                                 os.unlink(entry.path)
         self._is_ready = True
@@ -364,3 +363,9 @@ class Cache:
         return ArtifactMissing(
             digest, f"the cache {self.root}", "Fetch them from the remote: `runstone artifacts pull`"
         )
+
+
+def _remove_folder(path: str) -> None:
+    import shutil  # slow to import, and seldom needed
+
+    shutil.rmtree(path, ignore_errors=True)

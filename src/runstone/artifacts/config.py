@@ -10,7 +10,6 @@ import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from runstone.artifacts.cache import Cache
 
@@ -152,6 +151,8 @@ def without_user(url: str) -> str:
     """A URL without user and password, and a web address without its query, where signatures stand; else as it is."""
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url):
         return url
+    from urllib.parse import urlsplit, urlunsplit  # slow to import, and seldom needed
+
     parts = urlsplit(url)
     query, fragment = (parts.query, parts.fragment) if parts.scheme == "s3" else ("", "")  # there, part of a key
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, fragment))
