@@ -148,7 +148,11 @@ class RemoteNotConfigured(UsageError):
         else:
             what = "No DVC remote is the default." if known else "No DVC remote is configured."
         have = f" There are: {', '.join(known)}." if known else ""
-        step = "Choose one: `dvc remote default NAME`" if known else "Add one: `dvc remote add --default NAME URL`"
+        step = (
+            "Choose one: `dvc remote default NAME`"
+            if known
+            else "Add one: `runstone init --remote URL`, or where DVC is set up `dvc remote add --default NAME URL`"
+        )
         super().__init__(f"{what}{have} {step}")
 
 
@@ -166,6 +170,22 @@ class ArtifactRefused(RunstoneError):
     def __init__(self, path: Path, why: str) -> None:
         self.path, self.why = path, why
         super().__init__(f"{path} cannot be logged: {why}. Log the files themselves: `log_artifact(FILE)`")
+
+
+class ArtifactNotFound(RunstoneError):
+    """A run has no artifact of this path."""
+
+    def __init__(self, run_id: str, path: str) -> None:
+        self.run_id, self.path = run_id, path
+        super().__init__(f"Run {run_id} has no artifact {path!r}. List them: `runstone artifacts list {run_id}`")
+
+
+class CopyRefused(RunstoneError):
+    """A place that artifacts cannot be copied to."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.path, self.why = path, why
+        super().__init__(f"Nothing was copied to {path}: {why}. Make a folder and name it: `mkdir DIR`")
 
 
 class ExperimentExists(RunstoneError):

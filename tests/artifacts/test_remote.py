@@ -1,6 +1,5 @@
-import os
 import shutil
-import time
+import sys
 from pathlib import Path
 
 import pytest
@@ -295,21 +294,30 @@ def test_a_remote_that_names_files_itself_is_refused(git_repo: Path, cache: Cach
 
 
 def test_pulling_one_run_costs_the_same_beside_many(git_repo: Path, tree: Path, cache: Cache, tmp_path: Path) -> None:
-    """Time for one run's artifacts on a remote with 10 other objects, and with 5,000."""
+    """What is opened or listed on the remote for one run's artifacts does not grow with the objects of others."""
     digest, _, _ = add_tree(cache, tree)
     opened(git_repo).push([digest], cache)
     store = tmp_path / "store" / "files" / "md5"
+    touched: list[str] = []
+    listening = True
 
-    def pull() -> float:
-        begun = time.process_time()
-        for number in range(5):
-            opened(git_repo).pull([digest], Cache(tmp_path / f"{begun}-{number}"))
-        return time.process_time() - begun
+    def listen(event: str, arguments: tuple[object, ...]) -> None:
+        if listening and event in ("open", "os.listdir", "os.scandir") and str(arguments[0]).startswith(str(store)):
+            touched.append(f"{event} {arguments[0]}")
 
-    pull()
-    few = pull()
-    for number in range(5_000):
-        path = store / f"{number % 256:02x}" / f"{number:030x}"
-        path.parent.mkdir(exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
-    assert pull() < 2 * few + 0.1
+    def pull(name: str) -> list[str]:
+        touched.clear()
+        opened(git_repo).pull([digest], Cache(tmp_path / name))
+        return sorted(touched)
+
+    sys.addaudithook(listen)  # it cannot be removed again, so it is told to stop listening
+    try:
+        alone = pull("alone")
+        for number in range(2_000):
+            path = store / f"{number % 256:02x}" / f"{number:030x}"
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+        assert alone
+        assert alone == pull("beside others")
+    finally:
+        listening = False

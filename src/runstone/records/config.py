@@ -54,7 +54,7 @@ class Config:
             branch=reader.take("branch", str) or "runs",
             push=reader.take_choice("push", ("manual", "auto")),
             promotion=reader.take_choice("promotion", ("direct", "review")),
-            registry=reader.take("registry", str) or "registry",
+            registry=reader.take_path("registry") or "registry",
             secrets=SecretRules(secrets.take_texts("keys"), secrets.take_texts("values"), secrets.take_texts("allow")),
             extra=reader.extra(),
         )

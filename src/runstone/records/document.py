@@ -101,7 +101,14 @@ class Reader:
 
     def need_path(self, key: str) -> str:
         """A path that must be there, is relative, and stays inside: joining it to a folder is safe."""
-        path = self.need(key, str)
+        return self._inside(key, self.need(key, str))
+
+    def take_path(self, key: str) -> str | None:
+        """As `need_path`, but it may be missing."""
+        path = self.take(key, str)
+        return None if path is None else self._inside(key, path)
+
+    def _inside(self, key: str, path: str) -> str:
         if _PATH.fullmatch(path) is None:
             raise self.fail(key, f"must be a relative path with forward slashes and no `..`, but is {show(path)}")
         return path
