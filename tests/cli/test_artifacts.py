@@ -27,7 +27,10 @@ def test_list(invoke: Invoke, three_runs: list[str]) -> None:
     assert 3 == len(invoke("artifacts", "list", "brave-otter-1", "data").stdout.splitlines())
     assert "The run has no artifacts.\n" == invoke("artifacts", "list", "calm-fox-2").stderr
     result = invoke("artifacts", "list", "brave-otter-1", "nope", code=1)
-    assert f"error: nope cannot be logged: run {three_runs[0]} has no such artifact." in result.stderr
+    assert (
+        f"error: Run {three_runs[0]} has no artifact 'nope'. List them: `runstone artifacts list {three_runs[0]}`\n"
+        == result.stderr
+    )
 
 
 def test_get(invoke: Invoke, three_runs: list[str], tmp_path: Path) -> None:

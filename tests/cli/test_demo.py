@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,22 +64,20 @@ def made(tmp_path_factory: pytest.TempPathFactory, clean_module_environment: Pat
     root = tmp_path_factory.mktemp("demo")
     other = root / "other repository"
     git("init", "-q", other, cwd=root)
-    began = time.monotonic()
     done = demo(root, "a folder", "--json", RUNSTONE_REPO=str(other), RUNSTONE_EXPERIMENT_NAME="elsewhere")
     found: dict[str, Any] = json.loads(done.stdout)
     assert "" == git("for-each-ref", cwd=other)
-    return {**found, "seconds": time.monotonic() - began, "stderr": done.stderr}
+    return {**found, "stderr": done.stderr}
 
 
 def test_the_paths_it_prints(made: dict[str, Any]) -> None:
-    """The folder holds the repository, its origin and the DVC remote, and is made in less than 30 s."""
+    """The folder holds the repository, its origin and the DVC remote."""
     root = Path(made["folder"])
     assert "a folder" == root.name
     assert [str(root / name) for name in ("work", "origin.git", "dvc-remote")] == [
         made[name] for name in ("work", "origin", "dvc_remote")
     ]
     assert {"work", "origin.git", "dvc-remote"} <= {path.name for path in root.iterdir()}
-    assert made["seconds"] < 30
 
 
 def test_what_it_tells_while_it_works(made: dict[str, Any]) -> None:

@@ -252,9 +252,6 @@ def test_a_resolve_starts_no_process(workspace: Workspace, version: ModelVersion
     get_version_by_alias(workspace.repo, "churn", "champion")
     path = os.environ.pop("PATH")
     try:
-        begun = time.perf_counter()
-        for _ in range(20):
-            assert 1 == get_version_by_alias(workspace.repo, "churn", "champion").version
-        assert 0.01 > (time.perf_counter() - begun) / 20
+        assert 1 == get_version_by_alias(workspace.repo, "churn", "champion").version
     finally:
         os.environ["PATH"] = path

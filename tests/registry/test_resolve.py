@@ -8,7 +8,7 @@ import pytest
 from runstone.errors import (
     AliasNotFound,
     ArtifactCorrupt,
-    ArtifactRefused,
+    ArtifactNotFound,
     InvalidUri,
     ModelNotFound,
     RunNotFound,
@@ -55,7 +55,7 @@ def test_every_way_to_say_a_version(workspace: Workspace, model: RunUri, name: s
         ("models:/churn", InvalidUri),
         ("s3://bucket/x", InvalidUri),
         ("runs:/unknown/model", RunNotFound),
-        ("runs:/first-run/none", ArtifactRefused),
+        ("runs:/first-run/none", ArtifactNotFound),
         ("runs:/first-run/../x", InvalidUri),
     ],
 )
