@@ -70,8 +70,8 @@ def values(run: Recorded) -> list[float]:
 
 
 def journals(repo: Repository) -> list[str]:
-    """The states of the journals that are left."""
-    return sorted(path.suffix for path in (repo.state_dir / "journal").glob("*.*"))
+    """The states of the journals that are left, but for those that never got their name."""
+    return sorted(path.suffix for path in (repo.state_dir / "journal").glob("*.*") if path.suffix != ".new")
 
 
 def check_clean(path: Path) -> None:

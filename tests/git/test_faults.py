@@ -227,12 +227,12 @@ def test_kill_at_a_random_moment(git_repo: Path) -> None:
         if number % 5 == 4:
             workspace.recover()
     workspace.recover()
-    for run_id, told in expected.items():
+    for run_id, lines in expected.items():
         run = need_recorded(workspace, run_id)
         points = values(run) if "metrics.tsv" in run.files else []
         logged = {f"m {int(value)}" for value in points} | {f"p {value}" for value in run.run.params.values()}
-        assert set(told) <= logged, f"seed {seed}"
-        assert len(logged) <= len(told) + 1, f"seed {seed}: more than was logged"
+        assert set(lines) <= logged, f"seed {seed}"
+        assert len(logged) <= len(lines) + 1, f"seed {seed}: more than was logged"
         assert len(points) == len(set(points)), f"seed {seed}: a point was counted twice"
         assert "FAILED" == run.run.status
     assert [] == journals(workspace.repo)
@@ -330,7 +330,9 @@ run.end()
 """
     )
     threads = [
-        threading.Thread(target=run_python, args=(code, str(git_repo), run.id, str(n)), kwargs={"cwd": git_repo, "check": False})
+        threading.Thread(
+            target=run_python, args=(code, str(git_repo), run.id, str(n)), kwargs={"cwd": git_repo, "check": False}
+        )
         for n in range(6)
     ]
     for thread in threads:
@@ -353,8 +355,8 @@ def test_resume_and_late_joiner(git_repo: Path) -> None:
     run.end("FAILED")
     again = resume_run(workspace, run.id)
     again.log_metric("loss", 2.0, 1)
+    again.log_params({"lr": 1})
     with pytest.raises(ParamConflict):
-        again.log_params({"lr": 1})
         again.log_params({"lr": 2})
     again.end()
     late = join_run(workspace, run.id)
@@ -392,7 +394,7 @@ run.end()
 """
     )
     done = run_python(code, str(git_repo), cwd=git_repo)
-    assert "File too large. Nothing of this call was recorded, and what was recorded before is safe." in done.stdout
+    assert "Nothing of this call was recorded, and what was recorded before is safe." in done.stdout
     run = need_recorded(Workspace.open(git_repo), "r1")
     assert (3001, {}) == (len(values(run)), run.run.params)
     check_clean(git_repo)
@@ -403,7 +405,8 @@ def test_interrupt_while_a_run_ends(git_repo: Path) -> None:
     code = (
         START
         + """
-import signal
+import faulthandler, signal
+faulthandler.dump_traceback_later(30, exit=True)  # a hang then says where
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 experiment = ensure_experiment(workspace.repo, "Default")
 cut = 0
@@ -411,12 +414,12 @@ for n in range(60):
     run = start_run(workspace, experiment, run_id=f"r{n:02}")
     run.log_metric("loss", float(n), n)
     run._capture.wait()
-    signal.setitimer(signal.ITIMER_REAL, 0.00005 + n * 0.0001)
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.00005 + n * 0.0001)
         run.end()
+        signal.setitimer(signal.ITIMER_REAL, 0)
     except KeyboardInterrupt:
         cut += 1
-    signal.setitimer(signal.ITIMER_REAL, 0)
 print(cut)
 """
     )
@@ -448,6 +451,8 @@ def work(name):
         run.end()
         n += 1
 threads = [threading.Thread(target=work, args=(f"t{k}",)) for k in range(3)]
+warm = start_run(workspace, experiment)   # a module being imported by another thread stays locked in a forked child
+warm.end()
 for thread in threads: thread.start()
 codes = []
 for k in range(12):

@@ -7,7 +7,7 @@ import pytest
 
 from runstone.errors import RunEnded
 from runstone.git import journal
-from runstone.git.commit import drain, recover
+from runstone.git.commit import JournalDamagedWarning, drain, recover
 from runstone.git.repository import Repository
 from tests.git.support import SHELF, begin, check_clean, finish, journals, recorded, values
 from tests.support import run_python
@@ -50,7 +50,7 @@ def test_torn_last_line_is_dropped(git_repo: Path) -> None:
     [
         b"m\t1\tnot a time\t0.5\tloss\n",
         b"p\t1767225600000000000\t{broken\n",
-        b"p\t1767225600000000000\t[\"no map\"]\n",
+        b'p\t1767225600000000000\t["no map"]\n',
         b"\xff\xfe\x00\n",
         b"\n",
     ],
@@ -64,7 +64,7 @@ def test_damaged_line_in_the_middle(git_repo: Path, line: bytes) -> None:
     writer.metric("loss", 2.0, 2, 1)
     ended = finish(writer)
     aside = repo.state_dir / "journal" / "damaged"
-    with pytest.warns(UserWarning) as warned:
+    with pytest.warns(JournalDamagedWarning) as warned:
         drain(repo, SHELF)
     assert [
         f"1 lines of the journal of run hurt could not be read. The rest is recorded; the file is kept in {aside}."
@@ -81,7 +81,9 @@ def test_damaged_header_keeps_nobody_out(git_repo: Path) -> None:
     lost = finish(begin(repo, "lost"))
     lost.write_bytes(b"h\t1\tgarbage\n" + lost.read_bytes().partition(b"\n")[2])
     finish(begin(repo, "found"))
-    with pytest.warns(UserWarning, match="Run lost could not be recorded: .* Its journal is kept in .*damaged"):
+    with pytest.warns(
+        JournalDamagedWarning, match="Run lost could not be recorded: .* Its journal is kept in .*damaged"
+    ):
         assert ["found"] == drain(repo, SHELF)
     assert [lost.name] == [path.name for path in (repo.state_dir / "journal" / "damaged").iterdir()]
 
@@ -96,11 +98,14 @@ def test_ended_writer_refuses(git_repo: Path) -> None:
 
 
 def test_order_survives_a_clock_set_back(git_repo: Path) -> None:
-    """The lines of one writer keep their order in time, as `_now` may only grow."""
+    """The times that order the lines of one writer only grow."""
     writer = begin(Repository.open(git_repo), "clock")
     writer._now += 10**18  # the clock said so before somebody set it back by 31 years
+    before = writer._now
     writer.event(journal.TAGS, {"t": "first"})
     writer.event(journal.TAGS, {"t": "second"})
+    times = [event.time_ns for event in journal.read(writer.path).events]
+    assert times[0] < before < times[1] < times[2]
     assert ["first", "second"] == [value["t"] for value in journal.lines(journal.TAGS, [journal.read(writer.path)])]
     writer.abandon()
 
@@ -217,6 +222,37 @@ def test_empty_live_journal_waits_for_its_time(git_repo: Path) -> None:
     os.utime(path, (1, 1))
     assert [] == recover(repo, SHELF)
     assert [] == journals(repo)
+
+
+def test_torn_end_is_cut_off_when_the_file_is_taken(git_repo: Path) -> None:
+    """Lines that are appended to a dead writer's journal stand by themselves, and its age is kept."""
+    repo = Repository.open(git_repo)
+    writer = begin(repo, "dead")
+    writer.metric("loss", 1.0, 1, 0)
+    os.write(writer._fd, b"m\t1\t2\t2.0\tlo")
+    os.utime(writer.path, (1000, 1000))
+    [entry] = journal.list_entries(repo)
+    ended = journal.end_abandoned(entry)
+    assert ended is not None
+    journal.append_line(ended, journal.COMMITTED, {"commit": "1" * 40})
+    content = journal.read_ended(ended)
+    assert (1, 0) == (len(content.points), content.damaged)
+    assert [journal.HEADER, journal.COMMITTED, journal.END] == [event.kind for event in content.events]
+    assert {"status": "FAILED", "ended": 1_000_000} == content.events[-1].value
+    os.close(writer._fd)
+    writer._fd = -1
+
+
+def test_file_that_never_got_its_name_is_cleared_away(git_repo: Path) -> None:
+    """A writer killed before its file bore its name leaves one that is no run; recovery removes it when it is old."""
+    repo = Repository.open(git_repo)
+    young, old = (repo.writable_state("journal") / f"r{n}~1-0000000{n}.new" for n in (1, 2))
+    for path in (young, old):
+        path.write_bytes(b"")
+    os.utime(old, (1, 1))
+    finish(begin(repo, "other"))
+    recover(repo, SHELF)
+    assert (True, False) == (young.exists(), old.exists())
 
 
 def test_two_recoverers_take_one_each(git_repo: Path) -> None:

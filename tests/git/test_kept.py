@@ -1,7 +1,7 @@
 """Power loss: what had been promised is put back from the log of objects.
 
-A machine cannot be unplugged here, so each test makes what power loss leaves: torn files, a ref that went back, and logs
-of another boot.
+A machine cannot be unplugged here, so each test makes what power loss leaves: torn files, a ref that went back, and
+logs of another boot.
 """
 
 import subprocess
@@ -11,14 +11,13 @@ import pytest
 
 from runstone.git import journal, kept
 from runstone.git.branch import update_runs
-from runstone.git.commit import recover
+from runstone.git.commit import drain, recover
 from runstone.git.objectlog import list_logs, read_log
 from runstone.git.repository import Repository
 from tests.git.support import (
     SHELF,
     begin,
     check_clean,
-    drain,
     finish,
     journals,
     leave_another_boot,
@@ -35,7 +34,7 @@ REF = Path("refs/heads/runs")
 def recover_elsewhere(path: Path) -> str:
     """What the first command after the machine came back does, in a process of its own."""
     code = (
-        "import sys; from runstone.git.repository import Repository; from runstone.git.commit import recover\n"
+        "import sys; from runstone.git.repository import Repository; from runstone.git.commit import drain, recover\n"
         "from tests.git.support import SHELF; print(sorted(recover(Repository.open(sys.argv[1]), SHELF)))"
     )
     return run_python(code, str(path), cwd=SOURCE.parent).stdout.strip()
@@ -237,7 +236,7 @@ def test_lost_race_leaves_no_false_alarm(git_repo: Path) -> None:
     record(repo, "r0")
     writer = begin(repo, "r1")
     writer.event(journal.TAGS, {"t": "v"})
-    first = []
+    first: list[int] = []
 
     def change(draft: object) -> None:
         if not first:

@@ -22,7 +22,9 @@ for _ in range(50):
     with FileLock(folder / "lock"):
         (folder / "count").write_text(str(int((folder / "count").read_text()) + 1))
 """
-    threads = [threading.Thread(target=run_python, args=(code, str(tmp_path)), kwargs={"cwd": tmp_path}) for _ in "abcd"]
+    threads = [
+        threading.Thread(target=run_python, args=(code, str(tmp_path)), kwargs={"cwd": tmp_path}) for _ in "abcd"
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -105,3 +107,65 @@ def test_killed_holder_lets_go(tmp_path: Path) -> None:
 def test_can_lock_says_no_where_it_cannot(tmp_path: Path) -> None:
     """A folder that is not there cannot hold a lock."""
     assert not can_lock(tmp_path / "missing" / "lock")
+
+
+INTERRUPTED = """
+import fcntl, os, signal, sys
+from pathlib import Path
+from runstone.git import lock as module
+
+def is_free(path):
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+
+def interrupt(path, point):
+    seen, where = 0, None
+    lock = module.FileLock(path)
+    def trace(frame, event, arg):
+        nonlocal seen, where
+        if frame.f_code.co_filename != module.__file__ or frame.f_code.co_name == "settle":
+            return None
+        if event in ("call", "line"):
+            seen += 1
+            if seen == point:
+                where = f"{frame.f_code.co_name} {event} {frame.f_lineno}"
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return trace
+    sys.settrace(trace)
+    try:
+        try:
+            with lock:
+                pass
+        finally:
+            lock.settle()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.settrace(None)
+    if where is not None and not is_free(path):
+        print("others are barred after", where)
+    signal.alarm(2)  # kills a process that waits for itself
+    with lock:
+        assert not is_free(path)
+    signal.alarm(0)
+    assert is_free(path)
+    return where
+
+point = 1
+while interrupt(Path(sys.argv[1]) / str(point), point):
+    point += 1
+print("points", point - 1 > 20)
+"""
+
+
+def test_interrupt_at_every_line(tmp_path: Path) -> None:
+    """Ctrl-C at each line of taking the lock and letting it go: nobody is barred, and nobody waits for themselves."""
+    done = run_python(INTERRUPTED, str(tmp_path), cwd=tmp_path, check=False)
+    assert (0, "points True\n") == (done.returncode, done.stdout), done.stderr

@@ -61,7 +61,7 @@ def test_open_shallow_and_sha256(git_repo: Path, tmp_path: Path) -> None:
     assert "sha256" == Repository.open(tmp_path / "long").object_format
 
 
-@pytest.mark.parametrize("name", ["two words", "line\nfeed", "ünï-😀", "-dash", "it's \"quoted\" $HOME"])
+@pytest.mark.parametrize("name", ["two words", "line\nfeed", "ünï-😀", "-dash", 'it\'s "quoted" $HOME'])
 def test_open_odd_path(tmp_path: Path, name: str) -> None:
     """Whatever a folder may be called, the repository in it is found and written."""
     path = make_repository(tmp_path / name)
@@ -92,9 +92,7 @@ def test_not_a_repository(tmp_path: Path) -> None:
     assert text == str(caught.value)
 
 
-def test_git_dir_of_a_hook_does_not_hijack(
-    git_repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_git_dir_of_a_hook_does_not_hijack(git_repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """GIT_DIR and its kin, set by a hook of another repository, change nothing."""
     other = make_repository(tmp_path / "other")
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))

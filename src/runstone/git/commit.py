@@ -79,12 +79,19 @@ def drain(repo: Repository, shelf: ArtifactShelf) -> list[str]:
         RefBlocked: git refuses to write the ref. The journals stay, and the next call tries again.
         DiskFull: There is no room; the same holds.
     """
-    with repo.lock:
-        kept.check(repo)
-        groups = _ready(journal.list_entries(repo))
-        done = _commit(repo, shelf, groups) if groups else []
+    kept.check(repo)
+    try:
+        with repo.lock:
+            done = _drain(repo, shelf)
+    finally:
+        repo.lock.settle()
     kept.sweep(repo)
     return done
+
+
+def _drain(repo: Repository, shelf: ArtifactShelf) -> list[str]:
+    groups = _ready(journal.list_entries(repo))
+    return _commit(repo, shelf, groups) if groups else []
 
 
 def recover(repo: Repository, shelf: ArtifactShelf, *, force: Iterable[str] = ()) -> list[str]:
@@ -101,12 +108,22 @@ def recover(repo: Repository, shelf: ArtifactShelf, *, force: Iterable[str] = ()
     forced = set(force)
     if not journal.list_entries(repo) and not kept.needs_check(repo):
         return []
-    with repo.lock:
-        kept.check(repo)
-        for entry in journal.list_entries(repo):
-            if entry.live and (entry.run_id in forced or journal.is_abandoned(entry)):
-                journal.end_abandoned(entry)
-        return drain(repo, shelf)
+    kept.check(repo)
+    try:
+        with repo.lock:
+            done = _recover(repo, shelf, forced)
+    finally:
+        repo.lock.settle()
+    kept.sweep(repo)
+    return done
+
+
+def _recover(repo: Repository, shelf: ArtifactShelf, forced: set[str]) -> list[str]:
+    for entry in journal.list_entries(repo):
+        if entry.live and (entry.run_id in forced or journal.is_abandoned(entry)):
+            journal.end_abandoned(entry)
+    journal.remove_unborn(repo)
+    return _drain(repo, shelf)
 
 
 def _ready(entries: list[Entry]) -> list[_Group]:
@@ -251,11 +268,11 @@ def _commit_run(draft: Draft, shelf: ArtifactShelf, group: _Group) -> None:
         run = replace(run, status="FAILED", ended=run.ended or run.started)
         composed = replace(composed, run=run)
     files = _files(composed, base, shelf)
-    experiment = draft.experiment(run.experiment_id)
     changes: dict[str, str | bytes | None] = {f"{composed.folder}/{name}": text for name, text in files.items()}
-    if experiment is None:
+    experiment_file = layout.experiment_file(run.experiment_id)
+    if draft.find(experiment_file) is None:
         made = Experiment(run.experiment_id, run.experiment, creation_time=run.started)
-        changes[layout.experiment_file(run.experiment_id)] = yaml.dump(made.to_document())
+        changes[experiment_file] = yaml.dump(made.to_document())
     if draft.tip is None:
         config = shelf.remote_config()
         if config:

@@ -3,17 +3,12 @@
 `<state>/journal/<run>~<writer>.<state>`: `live` while its writer logs, `ended` when it waits to be committed; then
 it is removed. A rename is a change of state, so a listing tells all states without reading a file, and a `kill -9` at
 any moment leaves one of them. A dead writer's file lacks its last line: reading adds a FAILED end at its last write.
-
-A line is a kind, a tab, and its fields; `read` is the inverse of what `Writer` writes:
-    m <step> <ms> <value> <key>          a metric point: the hot path, so no JSON
-    <kind> <ns> <json>                   anything else; ns orders the lines of several writers
 """
 
 import errno
-import json
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import time, time_ns
@@ -21,24 +16,71 @@ from typing import Any
 
 from runstone.errors import DiskFull, ReadOnlyRepository, RunEnded
 from runstone.git import forks
+from runstone.git.lines import (
+    ARTIFACT,
+    COMMITTED,
+    DATASET,
+    END,
+    ENVIRONMENT,
+    HEADER,
+    JOIN,
+    LEAVE,
+    MODEL,
+    NAME,
+    NOTE,
+    PARAMS,
+    REQUIREMENTS,
+    RESUME,
+    SOURCE,
+    START,
+    TAGS,
+    UNTAG,
+    Event,
+    Journal,
+    format_line,
+    lines,
+    parse_event,
+    read,
+)
 from runstone.git.liveness import Owner, is_alive, this_process
 from runstone.git.repository import Repository
 from runstone.records.document import Document
 
-HEADER, PARAMS, TAGS, UNTAG, NOTE, NAME = "h", "p", "t", "u", "n", "N"
-SOURCE, ENVIRONMENT, REQUIREMENTS, DATASET, MODEL, ARTIFACT = "s", "e", "r", "d", "o", "a"
-END, LEAVE, COMMITTED, EXPERIMENT = "x", "l", "k", "E"
+__all__ = [
+    "ARTIFACT",
+    "COMMITTED",
+    "DATASET",
+    "END",
+    "ENVIRONMENT",
+    "HEADER",
+    "JOIN",
+    "LEAVE",
+    "MODEL",
+    "NAME",
+    "NOTE",
+    "PARAMS",
+    "REQUIREMENTS",
+    "RESUME",
+    "SOURCE",
+    "START",
+    "TAGS",
+    "UNTAG",
+    "Entry",
+    "Event",
+    "Journal",
+    "Writer",
+    "append_line",
+    "end_abandoned",
+    "is_abandoned",
+    "lines",
+    "list_entries",
+    "read",
+    "read_ended",
+    "read_header",
+    "remove_unborn",
+]
 
-START, RESUME, JOIN = "start", "resume", "join"
-"""The roles of a writer: it began the run, took an ended one up again, or logs to one that another process began."""
-
-_LIVE, _ENDED = ".live", ".ended"
-_SHAPES: dict[str, type] = {
-    **dict.fromkeys((HEADER, PARAMS, TAGS, SOURCE, ENVIRONMENT, DATASET, MODEL, END, COMMITTED), dict),
-    **dict.fromkeys((UNTAG, ARTIFACT), list),
-    **dict.fromkeys((NOTE, NAME, REQUIREMENTS), str),
-}
-_format_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_LIVE, _ENDED, _UNBORN = ".live", ".ended", ".new"
 _BINARY = getattr(os, "O_BINARY", 0)
 _ORPHAN_AGE_S = 60
 
@@ -51,40 +93,6 @@ class Entry:
     run_id: str
     writer: str
     live: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One line that is no metric point."""
-
-    kind: str
-    time_ns: int
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Journal:
-    """A journal file as read.
-
-    Attributes:
-        points: `(key, value, timestamp, step)` in the order written.
-        events: The other lines, in the order written; the header is among them.
-        damaged: Lines in the middle that could not be read (a torn last line is dropped without a word).
-        size: Bytes of whole lines.
-    """
-
-    points: list[tuple[str, float, int, int]]
-    events: list[Event]
-    damaged: int
-    size: int
-
-    @property
-    def header(self) -> Document | None:
-        """What the writer said of itself and the run at its start."""
-        for event in self.events[:1]:
-            if event.kind == HEADER and isinstance(event.value, dict):
-                return event.value
-        return None
 
 
 class Writer:
@@ -165,7 +173,7 @@ class Writer:
         """Append several lines with one write: all of them, or none."""
         with self._lock:
             now = self._tick()
-            self._write(b"".join(_line(kind, now, value) for kind, value in events))
+            self._write(b"".join(format_line(kind, now, value) for kind, value in events))
 
     def sync(self) -> None:
         """Make all that was appended survive power loss."""
@@ -188,7 +196,7 @@ class Writer:
         with self._lock:
             if self._fd < 0 and not self._forked:
                 raise RunEnded(self.run_id)
-            self._write(_line(kind, self._tick(), value))
+            self._write(format_line(kind, self._tick(), value))
             if kind == LEAVE:
                 _sync_file(self._fd)
             descriptor, self._fd = self._fd, -1
@@ -213,13 +221,13 @@ class Writer:
         """Make the file; it bears its name only with its header, so that no one sees a live journal of nobody."""
         token = f"{os.getpid():x}-{os.urandom(4).hex()}"
         self.path = self.repo.writable_state("journal") / f"{self.run_id}~{token}{_LIVE}"
-        unnamed = self.path.with_suffix(".new")
+        unnamed = self.path.with_suffix(_UNBORN)
         header = self._header | this_process().to_document()
         try:
             try:
                 descriptor = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
                 try:
-                    line = _line(HEADER, self._tick(), header)
+                    line = format_line(HEADER, self._tick(), header)
                     if os.write(descriptor, line) != len(line):
                         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                     self.repo.share(descriptor)
@@ -292,39 +300,12 @@ def list_entries(repo: Repository) -> list[Entry]:
     return entries
 
 
-def read(path: Path) -> Journal:
-    """Read a journal file; a last line without its end is dropped, as `kill -9` may leave one."""
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    points: list[tuple[str, float, int, int]] = []
-    events: list[Event] = []
-    damaged = 0
-    for line in data[:whole].decode("utf-8", "replace").split("\n")[:-1]:
-        try:
-            if line[:2] == "m\t":
-                _, step, ms, value, key = line.split("\t")
-                points.append((key, float(value), int(ms), int(step)))
-            else:
-                events.append(_parse_event(line))
-        except ValueError:
-            damaged += 1
-    return Journal(points, events, damaged, whole)
-
-
-def _parse_event(line: str) -> Event:
-    kind, ns, text = line.split("\t", 2)
-    value = json.loads(text)
-    if not isinstance(value, _SHAPES.get(kind, object)):
-        raise ValueError(f"a {kind!r} line holds a {type(value).__name__}")
-    return Event(kind, int(ns), value)
-
-
 def read_header(path: Path) -> Document | None:
     """Only the first line; None if it cannot be read."""
     try:
         with path.open("rb") as file:
             line = file.readline()
-        event = _parse_event(line.decode()) if line.endswith(b"\n") else None
+        event = parse_event(line.decode()) if line.endswith(b"\n") else None
     except (FileNotFoundError, ValueError):
         return None
     return event.value if event is not None and event.kind == HEADER else None
@@ -377,26 +358,25 @@ def end_abandoned(entry: Entry) -> Path | None:
     return ended
 
 
+def remove_unborn(repo: Repository) -> None:
+    """Remove what writers leave that were killed before their file had its name; nothing was logged to it."""
+    for path in (repo.state_dir / "journal").glob(f"*{_UNBORN}"):
+        try:
+            if path.stat().st_mtime < time() - _ORPHAN_AGE_S:
+                path.unlink()
+        except OSError:
+            continue  # it has got its name, or is another user's
+
+
 def append_line(path: Path, kind: str, value: Any) -> None:
     """Append one line to a journal that waits to be committed; it looks as old as before."""
     seen = path.stat()
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | _BINARY)
     try:
-        os.write(descriptor, _line(kind, time_ns(), value))
+        os.write(descriptor, format_line(kind, time_ns(), value))
     finally:
         os.close(descriptor)
     os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
-
-
-def lines(kind: str, journals: Iterable[Journal]) -> Iterator[Any]:
-    """The values of one kind of line, in order of time, over several journals."""
-    found = [event for journal in journals for event in journal.events if event.kind == kind]
-    for event in sorted(found, key=lambda event: event.time_ns):
-        yield event.value
-
-
-def _line(kind: str, now: int, value: Any) -> bytes:
-    return f"{kind}\t{now}\t{_format_json(value)}\n".encode()
 
 
 _sync_file = getattr(os, "fdatasync", os.fsync)

@@ -4,6 +4,7 @@ The kernel says which boot it is. Files of the log that another boot left tell w
 of the branch `runs`. Whoever rewrites that branch must `sweep` everything first: no log may bring old commits back.
 """
 
+import os
 import re
 import time
 import warnings
@@ -16,7 +17,8 @@ from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
 
 _AGE_S = 60
-_FOREIGN_AGE_S = 600
+_OLD_AGE_S = _FOREIGN_AGE_S = 900
+_BUDGET_S = 0.02
 _last_sweep: dict[Path, float] = {}
 _checked: set[Path] = set()
 
@@ -67,35 +69,47 @@ def check(repo: Repository) -> None:
 
 
 def sweep(repo: Repository, *, everything: bool = False) -> int:
-    """Sync the objects that were logged a minute ago and remove their logs; returns how many.
+    """Remove logs whose objects are known to be synced; returns how many.
+
+    Called after each commit, so it is quick: what is a minute old is synced, one by one, for as long as the budget
+    lasts; what is a quarter of an hour old was written by the kernel long ago.
 
     Args:
         repo: The repository.
-        everything: Also the young ones.
+        everything: Also the young ones; this may take seconds.
     """
     now = time.monotonic()
     if not everything and now - _last_sweep.get(repo.common_dir, -_AGE_S) < _AGE_S / 2:
         return 0
     _last_sweep[repo.common_dir] = now
-    limit = time.time() - _AGE_S
+    if everything:
+        getattr(os, "sync", lambda: None)()
     present = machine()[1]
     swept = 0
     for path in list_logs(repo.object_log.folder):
         try:
-            is_due = everything or (_boot_of(path) == present and path.stat().st_mtime < limit)
-            if not is_due:
-                continue
-            logged = read_log(path)
-            if logged is not None:
-                for oid in logged.objects:
-                    sync_file(repo.objects.path(oid))  # no such file: packed meanwhile, and git syncs its packs
-                for ref, _, _ in logged.moves:
-                    sync_file(repo.common_dir / ref)
+            age = time.time() - path.stat().st_mtime
+            if not everything:
+                if _boot_of(path) != present or age < _AGE_S:
+                    continue
+                if age < _OLD_AGE_S:
+                    if time.monotonic() - now > _BUDGET_S:
+                        break
+                    _sync_logged(repo, path)
             path.unlink()
             swept += 1
         except (FileNotFoundError, PermissionError):
             continue  # another process sweeps too, or it is another user's
     return swept
+
+
+def _sync_logged(repo: Repository, path: Path) -> None:
+    logged = read_log(path)
+    if logged is not None:
+        for oid in logged.objects:
+            sync_file(repo.objects.path(oid))  # no such file: packed meanwhile, and git syncs its packs
+        for ref, _, _ in logged.moves:
+            sync_file(repo.common_dir / ref)
 
 
 def is_ancestor(repo: Repository, commit: str, tip: str) -> bool:

@@ -28,28 +28,61 @@ class FileLock:
 
     def __enter__(self) -> "FileLock":
         self._thread.acquire()
+        before = self._depth
         try:
-            if self._depth == 0:
-                self._descriptor = _open(self._path)
-                _lock(self._descriptor)
-            self._depth += 1
+            if before == 0:
+                self._take()
+            self._depth = before + 1
+            return self
         except BaseException:
-            if self._depth == 0 and self._descriptor >= 0:
-                os.close(self._descriptor)
-                self._descriptor = -1
+            self._depth = before
+            if before == 0:
+                self._drop()
             self._thread.release()
             raise
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._depth -= 1
-        if self._depth == 0:
-            descriptor, self._descriptor = self._descriptor, -1
-            _unlock(descriptor)
-            os.close(descriptor)
-        self._thread.release()
+        depth = self._depth - 1
+        try:
+            self._depth = depth
+            if depth == 0:
+                self._drop()
+        except BaseException:  # Ctrl-C, which may come between any two lines
+            self._depth = depth
+            if depth == 0:
+                self._drop()
+            raise
+        finally:
+            self._thread.release()
+
+    def settle(self) -> None:
+        """Let go what this thread still holds: Ctrl-C may come as `with` ends, before `__exit__` does anything."""
+        if not self._thread.acquire(blocking=False):
+            return  # another thread's
+        if self._depth:
+            self._depth = 0
+            self._drop()
+        try:
+            while True:
+                self._thread.release()
+        except RuntimeError:
+            return  # it is held no more
+
+    def _take(self) -> None:
+        # One descriptor for good: a lock that was not let go is then held by it, and locking it again does not wait.
+        if self._descriptor < 0:
+            self._descriptor = _open(self._path)
+        _lock(self._descriptor)
+
+    def _drop(self) -> None:
+        if self._descriptor >= 0:
+            _unlock(self._descriptor)
+
+    def __del__(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
 
     def after_fork(self) -> None:
         """In a forked child: it holds nothing, even if a thread of the parent did when it forked."""
@@ -100,10 +133,10 @@ def _lock(descriptor: int) -> None:
 
 
 def _unlock(descriptor: int) -> None:
-    """Closing alone would leave it locked while a child forked at that moment holds a copy of the descriptor."""
     try:
         import fcntl
     except ImportError:
+        _unlock_windows(descriptor)
         return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
@@ -123,3 +156,12 @@ def _lock_windows(descriptor: int) -> None:
             return
         except OSError:
             time.sleep(0.01)  # the blocking form gives up after ten tries
+
+
+def _unlock_windows(descriptor: int) -> None:
+    import importlib
+    from contextlib import suppress
+
+    msvcrt = importlib.import_module("msvcrt")
+    with suppress(OSError):  # it was not locked
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)

@@ -72,6 +72,7 @@ class Objects:
         self._lock = threading.Lock()
         self._unsynced: dict[str, bytes] = {}
         self._logged: set[str] = set()
+        self._last_commit: Commit | None = None
         self.zero = "0" * (2 * self._raw_length)
         forks.watch(self)
 
@@ -95,7 +96,10 @@ class Objects:
     def resolve(self, revision: str) -> str | None:
         """The commit that a revision leads to, or None."""
         found = self._ask(f"{revision}^{{commit}}")
-        return None if found is None else found[0]
+        if found is None:
+            return None
+        self._last_commit = parse_commit(found[0], found[2])
+        return found[0]
 
     def blob(self, oid: str) -> bytes:
         """The content of a blob."""
@@ -103,6 +107,9 @@ class Objects:
 
     def commit(self, name: str) -> Commit:
         """A commit by id or revision."""
+        last = self._last_commit  # a tip is resolved, and then read
+        if last is not None and last.oid == name:
+            return last
         oid, _, data = self.read(f"{name}^{{commit}}")
         return parse_commit(oid, data)
 

@@ -5,8 +5,10 @@ kin would turn `git -C path` to another repository.
 """
 
 import os
+import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -151,7 +153,7 @@ class Conversation:
 
     def _open(self) -> tuple[int, int]:
         process = self._process
-        if process is None or self._is_busy or process.poll() is not None:
+        if process is None or self._is_busy:
             self._end()
             process = self._begin()
         assert process.stdin is not None
@@ -196,11 +198,7 @@ class Conversation:
         errors = self._errors
         try:
             self._close_pipes(process, keep_errors=True)
-            try:
-                process.wait(_PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                process.terminate()  # not killed: it must remove its lock files
-                process.wait()
+            _reap(process)
             size = os.fstat(errors).st_size
             os.lseek(errors, max(0, size - 65536), os.SEEK_SET)
             return os.read(errors, 65536).decode(errors="replace")
@@ -215,6 +213,31 @@ class Conversation:
         if not keep_errors:
             os.close(self._errors)
             self._errors = -1
+
+
+def _reap(process: "subprocess.Popen[bytes]") -> None:
+    """Wait for a process whose input has ended; if it does not end, as while a forked child holds a copy, end it.
+
+    Not by `Popen.wait` and `poll`: Ctrl-C in them can leave their inner lock taken, and the next call waits for ever.
+    """
+    if os.name != "posix":
+        process.wait()
+        return
+    pause, patience = 0.0002, time.monotonic() + _PATIENCE_S
+    while process.returncode is None:
+        try:
+            pid, status = os.waitpid(process.pid, os.WNOHANG)
+        except ChildProcessError:
+            process.returncode = -1  # somebody else waited for it
+            return
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return
+        if time.monotonic() > patience:
+            os.kill(process.pid, signal.SIGTERM)  # not SIGKILL: it must remove its lock files
+            patience += _PATIENCE_S
+        time.sleep(pause)
+        pause = min(2 * pause, 0.02)
 
 
 def _nameless_file() -> int:
