@@ -198,17 +198,18 @@ def update_runs(repo: Repository, change: Callable[[Draft], T]) -> T:
     """
     kept.check(repo)
     for attempt in range(_ATTEMPTS):
-        draft = Draft(repo, repo.refs.read(repo.runs_ref))
+        local = repo.refs.read(repo.runs_ref)
+        draft = Draft(repo, local or repo.runs_tip())
         result = change(draft)
         if draft.tip == draft.base:
             return result
         try:
-            repo.refs.update([RefUpdate(repo.runs_ref, draft.tip, draft.base)], journals=draft.journals)
+            repo.refs.update([RefUpdate(repo.runs_ref, draft.tip, local)], journals=draft.journals)
             return result
         except RefMoved:
             if attempt == _ATTEMPTS - 1:
                 raise
-            if draft.base is None or attempt == _PATIENT_ATTEMPTS:
+            if local is None or attempt == _PATIENT_ATTEMPTS:
                 _check_obstacles(repo)
             time.sleep(_random.uniform(0, min(0.001 * 2**attempt, 0.25)))
     raise AssertionError("unreachable")
@@ -232,4 +233,4 @@ def _check_obstacles(repo: Repository) -> None:
 
 def read_runs(repo: Repository) -> Draft:
     """The branch as it is now, to read from."""
-    return Draft(repo, repo.refs.read(repo.runs_ref))
+    return Draft(repo, repo.runs_tip())

@@ -71,8 +71,8 @@ class Repository:
                 try:
                     return cls._ask(start, [f"--git-dir={hinted}", *([f"--work-tree={tree}"] if tree else [])])
                 except GitFailed:
-                    raise NotARepository(start) from failure
-            raise NotARepository(start) from failure
+                    raise NotARepository(start) from None
+            raise NotARepository(start) from None
 
     @classmethod
     def _ask(cls, start: Path, options: list[str]) -> "Repository":
@@ -160,6 +160,10 @@ class Repository:
     def runs_ref(self) -> str:
         """The full name of the branch that holds the runs."""
         return f"refs/heads/{self.config.branch}"
+
+    def runs_tip(self) -> str | None:
+        """The commit that is the branch of runs now: what the remote has of it where a fresh clone has no own yet."""
+        return self.refs.read(self.runs_ref) or self.refs.read(f"refs/remotes/origin/{self.config.branch}")
 
     def head(self) -> str | None:
         """The commit that is checked out, or None before the first one."""

@@ -27,7 +27,7 @@ def is_fresh(connection: sqlite3.Connection, repo: Repository) -> bool:
     tokens = _live_tokens(repo)
     known = dict(connection.execute("SELECT id, token FROM live").fetchall())
     # In this order: a run that ends in between is then in the tip at the latest.
-    tip = repo.objects.resolve(repo.runs_ref)
+    tip = repo.runs_tip()
     return tokens == known and (tip or "") == tables.read_state(connection, "tip")
 
 
@@ -46,7 +46,7 @@ def update(connection: sqlite3.Connection, repo: Repository, progress: Progress 
     if anew:
         writer.clear()
     _put_live(connection, repo, writer)
-    tip = repo.objects.resolve(repo.runs_ref) or ""
+    tip = repo.runs_tip() or ""
     _put_records(connection, repo, writer, tip, progress)
     writer.finish()
 

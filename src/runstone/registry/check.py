@@ -53,7 +53,7 @@ def check_runs(repo: Repository, progress: Progress | None = None) -> Checked:
         repo: The repository.
         progress: Told how many of how many were read.
     """
-    tip = repo.refs.read(repo.runs_ref)
+    tip = repo.runs_tip()
     if tip is None:
         return Checked(0, ())
     _, out = repo.git("ls-tree", "-r", "-z", "--full-tree", tip, f"{layout.EXPERIMENTS}/")
