@@ -1,10 +1,12 @@
 """Fixtures for all tests: a home of their own, and real repositories."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from runstone import fluent
 from tests.support import git, make_repository
 
 _INHERITED = ("GIT_", "DVC_", "RUNSTONE_", "MLFLOW_", "AWS_", "XDG_")
@@ -37,6 +39,13 @@ def isolated_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     for name, value in settings.items():
         monkeypatch.setenv(name, str(value))
     return home
+
+
+@pytest.fixture(autouse=True)
+def fluent_state() -> Iterator[None]:
+    """The fluent API keeps a repository and an experiment for the process; no test sees those of another."""
+    yield
+    fluent._experiment = fluent._tracking_uri = None
 
 
 @pytest.fixture(scope="session")

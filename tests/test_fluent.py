@@ -370,3 +370,13 @@ def test_log_metric_is_safe_when_it_returns(here: Path) -> None:
     assert -9 == run_python(code, cwd=here, check=False).returncode
     runs = runstone.search_runs(search_all_experiments=True, output_format="list")
     assert [("FAILED", {"m": 1.5})] == [(run.info.status, run.data.metrics) for run in runs]
+
+
+@pytest.mark.mlflow
+def test_an_unknown_id_of_32_hex_digits_is_no_new_run(git_repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such an id was meant to take a run up again, so a mistyped one must not begin another; an own key begins one."""
+    monkeypatch.chdir(git_repo)
+    with pytest.raises(runstone.errors.RunNotFound):
+        runstone.start_run(run_id="0" * 32)
+    with runstone.start_run(run_id="nightly-1") as run:
+        assert "nightly-1" == run.info.run_id

@@ -9,7 +9,7 @@ from sklearn.linear_model import LinearRegression
 
 import runstone
 from runstone import fluent
-from runstone.errors import ArtifactCorrupt, ArtifactRefused, InvalidName, NotYetRegistered, UntrustedModel
+from runstone.errors import ArtifactCorrupt, InvalidModelFolder, InvalidName, NotYetRegistered, UntrustedModel
 from tests.support import run_python
 
 X = np.arange(12.0).reshape(6, 2)
@@ -100,7 +100,7 @@ def test_a_copy_is_kept_and_a_folder_needs_trust(tmp_path: Path) -> None:
     with pytest.raises(UntrustedModel):
         runstone.sklearn.load_model(str(tmp_path / "model"))
     assert np.allclose(Y, runstone.sklearn.load_model(str(tmp_path / "model"), allow_pickle=True).predict(X))
-    with pytest.raises(ArtifactRefused, match="it is neither a folder nor a"):
+    with pytest.raises(InvalidModelFolder, match="it is neither a folder nor a"):
         runstone.sklearn.load_model(str(tmp_path / "missing"))
-    with pytest.raises(ArtifactRefused, match="is a file, and a model is a folder"):
+    with pytest.raises(InvalidModelFolder, match="is a file, and a model is a folder"):
         runstone.sklearn.load_model(f"runs:/{run.id}/deep/model/MLmodel")

@@ -5,6 +5,7 @@
 """
 
 from importlib import import_module
+from sys import modules
 from typing import TYPE_CHECKING, Any
 
 from runstone._version import __version__ as __version__
@@ -80,7 +81,8 @@ def __getattr__(name: str) -> Any:
         return value
     if name in _SUBMODULES:
         return import_module(f"runstone.{name}")
-    raise AttributeError(f"module 'runstone' has no attribute {name!r}")
+    hint = "; the client is `runstone.Client`" if name == "MlflowClient" else ""
+    raise AttributeError(f"module 'runstone' has no attribute {name!r}{hint}", name=name, obj=modules[__name__])
 
 
 def __dir__() -> list[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from runstone import uris
 from runstone.artifacts.store import FileInfo, below, list_folder
 from runstone.entities import Param, RunTag
-from runstone.errors import ArtifactRefused, InvalidValue, RunstoneError
+from runstone.errors import ArtifactNotFound, ArtifactRefused, CopyRefused, InvalidValue, RunNotFound, RunstoneError
 from runstone.git import layout
 from runstone.records.experiment import Experiment
 from runstone.records.metric import Metric
@@ -22,6 +22,7 @@ from runstone.tracking import edit, media, read
 from runstone.tracking import experiment as experiments
 from runstone.tracking import run as runs
 from runstone.tracking.run import ActiveRun
+from runstone.tracking.values import check_text
 from runstone.tracking.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -178,11 +179,14 @@ class Client:
         )
 
     def get_run(self, run_id: str) -> Run:
-        """A run, deleted ones too, a live one as its journals tell so far. Raises `RunNotFound`."""
+        """A run, deleted ones too, a live one as its journals tell so far. Raises `RunNotFound`, `RecordInvalid`."""
         from runstone.index.search import get_run
 
         self._recover()
-        return get_run(self._workspace.repo, run_id)
+        try:
+            return get_run(self._workspace.repo, run_id)
+        except RunNotFound:  # or left out of searches, since its record cannot be read: then that is told
+            return read.need_recorded(self._workspace, run_id).run
 
     def get_parent_run(self, run_id: str) -> Run | None:
         """The run that a run is nested in, or None. Raises `RunNotFound`."""
@@ -394,7 +398,7 @@ class Client:
     def log_text(self, run_id: str, text: str, artifact_file: str) -> None:
         """Keep a text as an artifact, in UTF-8."""
         with self.handle(run_id) as run:
-            run.log_bytes(text.encode(), artifact_file)
+            run.log_bytes(check_text("artifact", artifact_file, text).encode(), artifact_file)
 
     def log_dict(self, run_id: str, dictionary: Any, artifact_file: str) -> None:
         """Keep a dictionary as YAML or JSON, by the name's ending."""
@@ -466,20 +470,21 @@ class Client:
 
         Raises:
             RunNotFound: No run has this id.
-            ArtifactRefused: The run has no such artifact.
+            ArtifactNotFound: The run has no such artifact.
+            CopyRefused: The target is no folder, or a link leads out of it.
             ArtifactCorrupt: Bytes are not those that were logged.
         """
         path = uris.check_relative(f"runs:/{run_id}/{path}", path.strip("/"))
         entries = below(read.read_artifacts(self._workspace, run_id), path)
         if not entries and path:
-            raise ArtifactRefused(Path(path), f"run {run_id} has no such artifact")
+            raise ArtifactNotFound(run_id, path)
         if dst_path is None:
             import tempfile  # slow to import, and seldom needed
 
             dst_path = tempfile.mkdtemp(prefix="runstone-")
         target = Path(dst_path)
         if not target.is_dir():
-            raise ArtifactRefused(target, "it is not an existing folder to copy to")
+            raise CopyRefused(target, "it is not an existing folder")
         self._workspace.artifacts.fetch(entries, target)
         return str(target.joinpath(*path.split("/")) if path else target)
 

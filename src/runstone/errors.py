@@ -270,7 +270,8 @@ class AliasNotFound(RunstoneError):
     def __init__(self, name: str, alias: str, known: Sequence[str]) -> None:
         self.name, self.alias, self.known = name, alias, tuple(known)
         have = f"It has {_some(known)}." if known else "It has none."
-        super().__init__(f"The model {name!r} has no alias {alias!r}. {have} Set it: `runstone models alias {name} …`")
+        step = f"Set it: `runstone models alias '{name}' '{alias}' VERSION`"
+        super().__init__(f"The model {name!r} has no alias {alias!r}. {have} {step}")
 
 
 class NotAModel(RunstoneError):
@@ -460,7 +461,7 @@ class ExperimentNotFound(RunstoneError):
         self.name = name
         super().__init__(
             f"No experiment {name[:120]!r} in this repository. List them: `runstone experiments list`; "
-            "make it: `runstone experiments new NAME`"
+            "make it: `runstone experiments create NAME`"
         )
 
 

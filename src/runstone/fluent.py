@@ -16,6 +16,7 @@ from runstone.records.experiment import Experiment
 from runstone.records.run import Run
 from runstone.tracking import experiment as experiments
 from runstone.tracking import run as runs
+from runstone.tracking.ids import is_made_up
 from runstone.tracking.read import is_taken
 from runstone.tracking.run import ActiveRun
 from runstone.tracking.workspace import Workspace
@@ -161,7 +162,8 @@ def start_run(
     logs to it, and takes it up again if it has ended.
 
     Args:
-        run_id: A run that has ended, to take it up again; or an id of the caller's own for a new one.
+        run_id: A run that has ended, to take it up again; or an id of the caller's own for a new one, which is then
+            not 32 hex digits, as the ids that Runstone makes up are.
         experiment_id: The experiment; the one that was set, else `Default`.
         run_name: What people call the run; made up if not given.
         nested: Begin it inside the active run.
@@ -172,6 +174,7 @@ def start_run(
 
     Raises:
         RunActive: A run is active in this thread, and `nested` is not asked for.
+        RunNotFound: No run has this id of 32 hex digits.
         NotARepository: The current folder is in no git repository.
         ExperimentNotFound: No experiment has this id.
     """
@@ -185,7 +188,7 @@ def start_run(
         run_id = joined = os.environ.get(RUN_VARIABLE) or None
     else:
         joined = None
-    if run_id is not None and (joined or is_taken(workspace, run_id)):
+    if run_id is not None and (joined or is_made_up(run_id) or is_taken(workspace, run_id)):
         active = _take_up(workspace, run_id, tags, description)
     else:
         active = runs.start_run(

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from runstone import fluent, names
 from runstone.artifacts.descriptor import check_artifact_path
-from runstone.errors import ArtifactRefused, NotYetRegistered
+from runstone.errors import InvalidModelFolder, NotYetRegistered
 from runstone.flavors import mlmodel
 from runstone.flavors.protocol import SaveOptions
 from runstone.flavors.signature import ModelSignature as ModelSignature
@@ -106,12 +106,12 @@ def load_trusted(
     if not model_uri.startswith(("runs:/", "models:/")):
         folder = Path(model_uri)
         if not folder.is_dir():
-            raise ArtifactRefused(folder, "it is neither a folder nor a `runs:/…` or `models:/…` URI")
+            raise InvalidModelFolder(folder, "it is neither a folder nor a `runs:/…` or `models:/…` URI")
         return load(folder, Trust(allow_pickle=allow_pickle))
     workspace = fluent.client().workspace
     resolved = registry.resolve(workspace, model_uri)
     if resolved.entries[0].path == resolved.path:
-        raise ArtifactRefused(Path(resolved.path), f"{model_uri} is a file, and a model is a folder")
+        raise InvalidModelFolder(Path(resolved.path), f"{model_uri} is a file, and a model is a folder")
     trust = Trust(digests=resolved.digests)
     with ExitStack() as stack:
         if dst_path is None:

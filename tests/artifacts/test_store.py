@@ -41,7 +41,11 @@ def test_without_a_remote_the_error_says_how_to_add_one(store: ArtifactStore) ->
     for call in (lambda: store.push([]), lambda: store.pull([]), lambda: store.listing_of("0" * 32 + ".dir")):
         with pytest.raises(RemoteNotConfigured) as caught:
             call()
-        assert "No DVC remote is configured. Add one: `dvc remote add --default NAME URL`" == str(caught.value)
+        expected = (
+            "No DVC remote is configured. Add one: `runstone init --remote URL`, or where DVC is set up "
+            "`dvc remote add --default NAME URL`"
+        )
+        assert expected == str(caught.value)
 
 
 def test_what_is_no_file_is_refused(store: ArtifactStore, tmp_path: Path) -> None:

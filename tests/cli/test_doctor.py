@@ -77,6 +77,27 @@ def test_empty_objects_and_stale_locks_are_removed(three_runs: list[str], git_re
     assert (False, False, True) == (empty.exists(), old.exists(), young.exists())
 
 
+def test_what_a_killed_writer_left_is_no_damage(three_runs: list[str], git_repo: Path) -> None:
+    """A temporary file beside the objects, empty or half written, is git's to clean up."""
+    (git_repo / ".git" / "objects" / "ab").mkdir(exist_ok=True)
+    (git_repo / ".git" / "objects" / "ab" / "tmp_obj_0123456789ab").touch()
+    assert {"dvc": "warn"} == states(examine(git_repo))
+
+
+def test_a_branch_that_is_checked_out(three_runs: list[str], git_repo: Path, tmp_path: Path) -> None:
+    """Recording moves the branch under that work tree, so that is worth a word; the advice ends it."""
+    git("worktree", "add", "-q", tmp_path / "a look", "runs", cwd=git_repo)
+    found = examine(git_repo)
+    assert {"runs branch": "warn", "dvc": "warn"} == states(found)
+    assert (
+        "warn",
+        f"refs/heads/runs is checked out in {tmp_path}/a look, where each run recorded since looks deleted",
+        f"Let go of it: `git -C '{tmp_path}/a look' checkout --detach`",
+    ) == found["runs branch"]
+    git("-C", tmp_path / "a look", "checkout", "-q", "--detach", cwd=tmp_path)
+    assert {"dvc": "warn"} == states(examine(git_repo))
+
+
 def test_a_missing_object_of_the_branch(three_runs: list[str], git_repo: Path) -> None:
     """A record's blob is gone: that is found, and where to get it from is said."""
     path = git("ls-tree", "-r", "--name-only", "runs", cwd=git_repo).split("run.yaml")[0].split()[-1] + "run.yaml"

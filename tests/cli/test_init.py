@@ -1,5 +1,6 @@
 """`runstone init`."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,10 +64,12 @@ def test_a_remote_lies_on_the_branch(invoke: Invoke, git_repo: Path, url: str) -
     assert "url = s3://other/place" in git("show", "runs:.dvc/config", cwd=git_repo)
 
 
-def test_a_folder_is_named_without_an_absolute_path(invoke: Invoke, git_repo: Path, tmp_path: Path) -> None:
-    """Relative to `.dvc` in a clone beside this repository; no absolute path is recorded."""
-    invoke("init", "--remote", str(tmp_path / "remote"))
+def test_a_folder_is_named_as_dvc_names_it(invoke: Invoke, git_repo: Path, tmp_path: Path) -> None:
+    """A relative one as seen from `.dvc`, so that a clone beside this one finds it; an absolute one as it is."""
+    invoke("init", "--remote", os.path.relpath(tmp_path / "remote"))
     assert "url = ../../remote" in git("show", "runs:.dvc/config", cwd=git_repo)
+    invoke("init", "--remote", str(tmp_path / "remote"))
+    assert f"url = {tmp_path}/remote" in git("show", "runs:.dvc/config", cwd=git_repo)
 
 
 def test_where_dvc_is_set_up_its_own_command_is_named(invoke: Invoke, git_repo: Path) -> None:

@@ -152,6 +152,24 @@ def test_warnings_are_told_in_one_line_each(git_repo: Path) -> None:
     assert ".py" not in done.stderr
 
 
+def test_a_warning_is_told_once(git_repo: Path) -> None:
+    """However many readers stumble over one thing."""
+    code = """
+import click, warnings
+from runstone.cli.outcome import run
+
+@click.command()
+def twice():
+    warnings.warn("odd", stacklevel=1)
+    warnings.warn("odd", stacklevel=1)
+    warnings.warn("odder", stacklevel=1)
+
+run(twice, [], {})
+"""
+    done = run_python(code, cwd=git_repo, check=False)
+    assert (0, "warning: odd\nwarning: odder\n") == (done.returncode, done.stderr)
+
+
 def test_a_disk_that_refuses_is_no_bug(git_repo: Path) -> None:
     """A file that cannot be written, as an error of the system: its name, its reason, exit code 1."""
     code = """

@@ -39,6 +39,15 @@ def test_values_are_typed_as_in_yaml(text: str, expected: Any) -> None:
     assert (expected, type(expected)) == (found, type(found))
 
 
+def test_a_number_that_is_too_long_is_refused() -> None:
+    """Python itself would refuse to read it; in quotes it is a text."""
+    digits = "12345678901234567890" * 250
+    with pytest.raises(click.UsageError) as caught:
+        parse_scalar(digits)
+    assert "12345678901234567890… is a number of 5000 digits. In quotes it is kept as a text." == caught.value.message
+    assert digits == parse_scalar(f"'{digits}'")
+
+
 def test_params_keep_what_stands_behind_the_first_equals_sign() -> None:
     """A value may hold `=`; NaN stays NaN."""
     assert {"a": "b=c", "n": 1} == parse_params(["a=b=c", "n=1"])

@@ -292,5 +292,5 @@ def test_find_experiment(path: Path, repo: Repository) -> None:
         find_experiment(repo, "nobody")
     assert (
         "No experiment 'nobody' in this repository. List them: `runstone experiments list`; "
-        "make it: `runstone experiments new NAME`"
+        "make it: `runstone experiments create NAME`"
     ) == str(caught.value)

@@ -294,7 +294,9 @@ class Remote:
     def _explain(self, error: BaseException, digest: str | None, done: str, cache: Cache | None) -> RunstoneError:
         text = " ".join(str(error).split()) or type(error).__name__
         words = f"{type(error).__name__} {text}".lower()
-        again = f"Then run it again; what was moved stays moved: `runstone artifacts {'pull' if cache else 'push'}`"
+        again = (
+            f"Then run it again; what was moved stays moved: `runstone artifacts {'pull' if cache else 'push'} --all`"
+        )
         if isinstance(error, OSError) and error.errno in _NO_ROOM and (cache is not None or self._is_folder):
             return DiskFull(cache.root if cache is not None else Path(self.url), error.strerror or text)
         if any(word in words for word in _NO_BUCKET_WORDS):

@@ -15,7 +15,7 @@ from runstone.artifacts import pointer
 from runstone.artifacts.cache import Cache
 from runstone.artifacts.config import find_cache, public_config
 from runstone.artifacts.descriptor import Descriptor, check_artifact_path, format_listing, listing_digest
-from runstone.errors import ArtifactRefused, RemoteNotConfigured
+from runstone.errors import ArtifactRefused, CopyRefused, RemoteNotConfigured
 from runstone.git.branch import DVC_CONFIG, read_runs
 from runstone.git.repository import Repository
 
@@ -137,7 +137,7 @@ class ArtifactStore:
             relative = PurePosixPath(entry.path).relative_to(strip) if strip else PurePosixPath(entry.path)
             path = target.joinpath(*relative.parts)
             if not path.parent.resolve().is_relative_to(target.resolve()):
-                raise ArtifactRefused(path, "a symbolic link leads out of the folder it would be copied to")
+                raise CopyRefused(path, "a symbolic link leads out of the folder that was named")
             self.cache.copy_out(entry.md5, path)
 
     # --- remotes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runstone.cli.command import group
-from runstone.cli.output import Column, Form, clean, counted, emit, form_options, format_size
+from runstone.cli.output import Column, Form, counted, emit, form_options, format_size
 from runstone.cli.session import RUN, Session, pass_session, progress
 
 if TYPE_CHECKING:
@@ -118,12 +118,12 @@ def pull(session: Session, run_ids: Sequence[str], all_runs: bool, remote: str |
 def print_artifacts(session: Session, run_id: str, path: str, form: Form) -> None:
     """Print the files of a run that are `path` or lie below it."""
     from runstone.artifacts.store import below
-    from runstone.errors import ArtifactRefused
+    from runstone.errors import ArtifactNotFound
     from runstone.tracking.read import read_artifacts
 
     found = below(read_artifacts(session.workspace, run_id), path)
     if path.strip("/") and not found:
-        raise ArtifactRefused(Path(clean(path)), f"run {run_id} has no such artifact")
+        raise ArtifactNotFound(run_id, path)
     rows = [(entry.path, entry.size, entry.md5) for entry in found]
     emit([Column("path"), Column("size", "size"), Column("md5")], rows, form, empty="The run has no artifacts.")
 

@@ -93,4 +93,4 @@ def _parse_artifact(text: str) -> tuple[Path, str]:
     path = Path(file if colon else text)
     if not path.exists():
         raise click.UsageError(f"There is no file or folder {str(path)!r}.")
-    return path, folder.strip("/")
+    return path, folder.rstrip("/")

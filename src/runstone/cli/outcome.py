@@ -44,7 +44,7 @@ def run(command: click.Command, arguments: Sequence[str] | None, extra: Mapping[
         if not sys.warnoptions:
             warnings.simplefilter("ignore")
             warnings.simplefilter("default", UserWarning)
-            warnings.showwarning = _show_warning
+            warnings.showwarning = _Shower()
         sys.exit(_outcome(command, given, extra))
 
 
@@ -99,18 +99,28 @@ def _leave_pipe() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    from runstone.cli.output import clean
+class _Shower:
+    """Shows warnings on standard error, each text once: what several readers stumble over is one trouble."""
 
-    click.secho("warning: ", fg="yellow", nl=False, err=True)
-    click.echo(clean(str(message), keep="\n"), err=True)
+    def __init__(self) -> None:
+        self._shown: set[str] = set()
+
+    def __call__(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        from runstone.cli.output import clean
+
+        text = clean(str(message), keep="\n")
+        if text not in self._shown:
+            self._shown.add(text)
+            click.secho("warning: ", fg="yellow", nl=False, err=True)
+            click.echo(text, err=True)
 
 
 def _bug(error: Exception, arguments: Sequence[str]) -> int:

@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
-_WHOLE = re.compile(r"[-+]?(?:0|[1-9]\d{0,4000})", re.ASCII)
+_MAX_DIGITS = 3900  # Python refuses to read more than 4,300
+_WHOLE = re.compile(r"[-+]?(?:0|[1-9]\d*)", re.ASCII)
 _SPECIAL = {
     "true": True,
     "false": False,
@@ -47,6 +48,8 @@ def parse_scalar(text: str) -> Any:
     if text.lower() in _SPECIAL:
         return _SPECIAL[text.lower()]
     if _WHOLE.fullmatch(text):
+        if len(text) > _MAX_DIGITS:
+            raise click.UsageError(f"{text[:20]}… is a number of {len(text)} digits. In quotes it is kept as a text.")
         return int(text)
     # `007` is a name, not a number.
     if _NUMBER.fullmatch(text) and not re.match(r"[-+]?0\d", text):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runstone.errors import RunstoneError
+from runstone.errors import RunNotFound, RunstoneError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -51,11 +51,12 @@ class Session:
         """The repository, to read from: runs of dead processes are recorded first, where it can be written."""
         import warnings
 
+        workspace = self.workspace  # outside any repository this is the error, and the only one
         try:
-            self._recorded += self.workspace.recover()
+            self._recorded += workspace.recover()
         except RunstoneError as error:
             warnings.warn(f"Runs that were cut short could not be recorded: {error}", stacklevel=2)
-        return self.workspace.repo
+        return workspace.repo
 
     @cached_property
     def light_repo(self) -> "Repository":
@@ -69,10 +70,15 @@ class Session:
         return self.repo if journal.list_entries(repo) or kept.needs_check(repo) else repo
 
     def run_id(self, prefix_or_name: str) -> str:
-        """The id of the one run that this means; raises `RunNotFound`, `RunAmbiguous`."""
+        """The id of the one run that this means; raises `RunNotFound`, `RunAmbiguous`, `RecordInvalid`."""
         from runstone.index.search import resolve_run
 
-        return resolve_run(self.repo, prefix_or_name)
+        try:
+            return resolve_run(self.repo, prefix_or_name)
+        except RunNotFound:  # or left out of searches, since its record cannot be read: then that is told
+            from runstone.tracking.read import need_recorded
+
+            return need_recorded(self.workspace, prefix_or_name).run.id
 
     def recovered(self, *, force: tuple[str, ...] = ()) -> list[str]:
         """Record the runs of dead processes; the ids of all that were recorded by this command line."""

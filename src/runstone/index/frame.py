@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from runstone.errors import MissingLibrary
 from runstone.git.repository import Repository
 from runstone.index.cache import open_index
 from runstone.index.search import plan_runs
@@ -57,8 +58,11 @@ def runs_to_frame(
 
     Source: MLflow's `mlflow.search_runs`.
     """
-    import numpy as np
-    import pandas as pd
+    try:
+        import numpy as np
+        import pandas as pd
+    except ImportError as error:
+        raise MissingLibrary("pandas", "give runs as a DataFrame", "pandas") from error
 
     plan = plan_runs(experiment_ids, filter_string, run_view_type, order_by)
 

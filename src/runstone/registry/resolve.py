@@ -12,7 +12,7 @@ from runstone.artifacts.store import below
 from runstone.errors import (
     ArtifactCorrupt,
     ArtifactMissing,
-    ArtifactRefused,
+    ArtifactNotFound,
     InvalidUri,
     RemoteNotConfigured,
 )
@@ -73,7 +73,7 @@ def resolve(workspace: Workspace, uri: str) -> Resolved:
     Raises:
         InvalidUri: It is neither.
         RunNotFound: There is no such run; and likewise `ModelNotFound`, `VersionNotFound`, `AliasNotFound`.
-        ArtifactRefused: The run has no such artifact.
+        ArtifactNotFound: The run has no such artifact.
         ArtifactCorrupt: A registered model's folder is not the one its tag names.
     """
     parsed = uris.parse_uri(uri)
@@ -84,7 +84,7 @@ def resolve(workspace: Workspace, uri: str) -> Resolved:
         if entries is None:
             entries = below(read_artifacts(workspace, parsed.run_id), parsed.path)
         if not entries:
-            raise ArtifactRefused(Path(parsed.path or "."), f"run {parsed.run_id} has no such artifact")
+            raise ArtifactNotFound(parsed.run_id, parsed.path)
         return Resolved(uri, parsed.path, tuple(entries))
     version = resolve_version(workspace.repo, parsed)
     entries = _model_files(workspace, version.digest, version.path)
@@ -107,7 +107,7 @@ def _resolve_by_run(workspace: Workspace, uri: str, version: ModelVersion) -> Re
     recorded = Draft(workspace.repo, version.commit).run(version.record)
     text = recorded.files.get(layout.ARTIFACTS) if recorded is not None else None
     if text is None:
-        raise ArtifactRefused(Path(version.path), f"the commit of {uri} has no such artifact")
+        raise ArtifactNotFound(version.run_id, version.path)
     entries = below(workspace.artifacts.listing(text, f"{version.record}/{layout.ARTIFACTS}"), version.path)
     resolved = Resolved(uri, version.path, tuple(entries))
     inside = [Descriptor(path, None, md5) for path, md5 in resolved.digests.items()]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import Literal
 
 from runstone.artifacts.pointer import parse_pointer
@@ -68,10 +69,14 @@ def broken_ref(repo: Repository) -> Path | None:
 
 
 def empty_objects(repo: Repository) -> list[Path]:
-    """Loose objects without content: git neither reads them nor writes them anew while they are there."""
+    """Loose objects without content: git neither reads them nor writes them anew while they are there.
+
+    The `tmp_obj_…` of a writer that was killed is no object; `git gc` removes it.
+    """
     objects = repo.common_dir / "objects"
     folders = (each for each in objects.iterdir() if re.fullmatch(r"[0-9a-f]{2}", each.name))
-    return [path for folder in folders for path in folder.iterdir() if path.stat().st_size == 0]
+    loose = (path for folder in folders for path in folder.iterdir() if re.fullmatch(r"[0-9a-f]{38,62}", path.name))
+    return [path for path in loose if path.stat().st_size == 0]
 
 
 def stale_locks(repo: Repository) -> list[Path]:
@@ -128,6 +133,11 @@ def _branch(workspace: Workspace) -> Finding:
             return Finding("runs branch", "ok", f"{repo.runs_ref} is not begun yet")
         step = f"Get it from a clone or a remote: `git fetch origin {repo.config.branch}`"
         return Finding("runs branch", "fail", f"{repo.runs_ref} names {out.decode().strip()}, which is missing", step)
+    _, out = repo.git("for-each-ref", "--format=%(worktreepath)", repo.runs_ref)
+    place = out.decode(errors="replace").strip()
+    if place:
+        detail = f"{repo.runs_ref} is checked out in {place}, where each run recorded since looks deleted"
+        return Finding("runs branch", "warn", detail, f"Let go of it: `git -C {quote(place)} checkout --detach`")
     return Finding("runs branch", "ok", f"{repo.runs_ref} is at {tip[:12]}")
 
 

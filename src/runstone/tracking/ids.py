@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import threading
 import time
 
@@ -32,6 +33,11 @@ def new_run_id() -> str:
     ms, counter = moment >> 12, moment & 0xFFF
     tail = int.from_bytes(os.urandom(8)) & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
     return f"{ms:012x}7{counter:03x}{tail:016x}"
+
+
+def is_made_up(run_id: str) -> bool:
+    """Whether an id has the form of those that trackers make up: 32 hex digits."""
+    return re.fullmatch(r"[0-9a-f]{32}", run_id) is not None
 
 
 def new_run_name() -> str:

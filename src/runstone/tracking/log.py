@@ -54,6 +54,10 @@ class ActiveRun:
         self._when_recorded: list[Callable[[], None]] = []
         self._is_over = False
 
+    def __repr__(self) -> str:
+        state = "open" if self.is_open else "ended"
+        return f"<ActiveRun {self.id} {self._begun.name!r} of {self._begun.experiment!r}, {state}>"
+
     @property
     def id(self) -> str:
         """The run's id."""

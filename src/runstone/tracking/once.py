@@ -113,7 +113,8 @@ def _log(active: ActiveRun, logged: Logged) -> None:
     now = int(time() * 1000)
     active.log_batch([Metric(key, value, now, step) for key, value, step in logged.points], logged.params, logged.tags)
     for path, folder in logged.artifacts:
-        active.log_artifact(path, f"{folder}/{path.absolute().name}".lstrip("/") if path.is_dir() else folder)
+        parts = [folder, path.absolute().name] if path.is_dir() else [folder]
+        active.log_artifact(path, "/".join(filter(None, parts)))
     if logged.note is not None:
         active.set_note(logged.note)
 

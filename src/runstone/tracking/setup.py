@@ -116,12 +116,14 @@ def _refuse_remote(repo: Repository, remote: str) -> None:
 
 
 def _public_url(repo: Repository, remote: str) -> str:
-    """A URL as it is; a folder relative to the configuration that names it, since no absolute path is recorded."""
+    """A URL or an absolute folder as it is; a relative folder as seen from the configuration, as DVC keeps them."""
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", remote):
         return remote
     base = Place.find(repo.work_tree, repo.state_dir).base
-    folder = Path(remote).expanduser().absolute()
-    return Path(os.path.relpath(folder, base)).as_posix()
+    folder = Path(remote).expanduser()
+    if folder.is_absolute():
+        return folder.as_posix()
+    return Path(os.path.relpath(folder.absolute(), base)).as_posix()
 
 
 def _with_remote(config: bytes, url: str) -> str:

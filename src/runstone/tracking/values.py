@@ -16,6 +16,9 @@ _MAX_DEPTH = 16
 MAX_TEXT = 8 * 1024 * 1024
 """Characters of all params and tags of one run together; a record is read whole, so it has to have a bound."""
 
+MAX_BITS = 13_000
+"""Bits of a whole number, about 3,900 digits: Python refuses to write, or read, more than 4,300."""
+
 MAX_INT = 2**63 - 1
 """Steps and times beyond 64 bits could be recorded, but no index and no table could hold them."""
 ENDS = ("FINISHED", "FAILED", "KILLED")
@@ -26,11 +29,13 @@ def param_value(key: str, value: Any, depth: int = 0) -> ParamValue:
     """A value as YAML holds it: None, bool, int, float, text, lists and maps of these; anything else as `str` shows it.
 
     Raises:
-        InvalidValue: The text is not Unicode, or the value is nested more than 16 deep.
+        InvalidValue: The text is not Unicode, a number has thousands of digits, or it is nested more than 16 deep.
     """
     kind = type(value)
     if kind is str:
         return check_text("param", key, value)
+    if kind is int and value.bit_length() > MAX_BITS:
+        raise InvalidValue(f"The param {key!r} is {_show(value)}. Log it as a file: `log_text(text, 'name.txt')`.")
     if kind in (int, float, bool) or value is None:
         return value  # type: ignore[no-any-return]  # these four are ParamValue
     if depth > _MAX_DEPTH:
@@ -53,14 +58,14 @@ def metric_value(key: str, value: Any) -> float:
         InvalidValue: It is no number: text, None, or an array of several.
     """
     if isinstance(value, str | bytes) or value is None:
-        raise InvalidValue(_not_a_number(key, show(value)))
+        raise InvalidValue(_not_a_number(key, _show(value)))
     if getattr(value, "ndim", 0) and getattr(value, "size", 0) == 1 and hasattr(value, "item"):
         value = value.item()
     try:
         number: SupportsFloat = value
         return float(number)
     except (TypeError, ValueError, OverflowError):
-        raise InvalidValue(_not_a_number(key, show(value))) from None
+        raise InvalidValue(_not_a_number(key, _show(value))) from None
 
 
 def step_value(key: str, step: Any) -> int:
@@ -147,10 +152,16 @@ def _whole(what: str, value: Any) -> int:
             index: SupportsIndex = value
             number = operator.index(index)
     except TypeError:
-        raise InvalidValue(f"{what} must be a whole number, but is {show(value)}.") from None
+        raise InvalidValue(f"{what} must be a whole number, but is {_show(value)}.") from None
     if not -MAX_INT <= number <= MAX_INT:
-        raise InvalidValue(f"{what} must fit in 64 bits, but is {show(value)}.")
+        raise InvalidValue(f"{what} must fit in 64 bits, but is {_show(value)}.")
     return number
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        return f"a number of {value.bit_length()} bits"
+    return show(value)
 
 
 def _not_a_number(key: str, found: str) -> str:
