@@ -305,6 +305,14 @@ class ReviewRequired(RunstoneError):
         )
 
 
+class RunNotRecorded(RunstoneError):
+    """A run has ended and could not be committed; the message says where its journal is."""
+
+    def __init__(self, run_id: str, text: str) -> None:
+        self.run_id = run_id
+        super().__init__(text)
+
+
 class RunEnded(RunstoneError):
     """Something was to be logged to a run that has ended."""
 

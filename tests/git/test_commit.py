@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from runstone.errors import RunNotRecorded
 from runstone.git import journal
 from runstone.git.commit import RunWaitsWarning, drain, recover
 from runstone.git.repository import Repository
@@ -179,7 +180,10 @@ def test_drains_without_a_lock_record_each_run_once(
 
 
 def test_record_that_breaks_its_schema_is_waited_for(git_repo: Path) -> None:
-    """A resumed run whose record somebody broke by hand waits, with a warning, until the record is mended."""
+    """A resumed run whose record somebody broke by hand waits until the record is mended.
+
+    Others are warned; who ended that run gets an error: its `end` must not seem to have recorded it.
+    """
     repo = Repository.open(git_repo)
     first = record(repo, "r1", 1.0)
     good = git("rev-parse", "runs", cwd=git_repo)
@@ -192,6 +196,8 @@ def test_record_that_breaks_its_schema_is_waited_for(git_repo: Path) -> None:
     finish(begin(repo, "other"))
     with pytest.warns(RunWaitsWarning, match="^Run r1 could not be recorded yet: .*`runstone recover`$"):
         assert ["other"] == drain(repo, SHELF)
+    with pytest.raises(RunNotRecorded, match=r"^Run r1 could not be recorded yet: .*`runstone recover`$"):
+        drain(repo, SHELF, own="r1")
     assert [".ended"] == journals(repo)
     text = git("show", f"{good}:{first.folder}/run.yaml", cwd=git_repo) + "\n"
     update_runs(repo, lambda draft: draft.commit({f"{first.folder}/run.yaml": text}, "Mend"))

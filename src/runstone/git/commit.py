@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from runstone.errors import DiskFull, GitFailed, ObjectMissing, ReadOnlyRepository, RunstoneError
+from runstone.errors import DiskFull, GitFailed, ObjectMissing, ReadOnlyRepository, RunNotRecorded, RunstoneError
 from runstone.git import journal, kept, layout
 from runstone.git.branch import DVC_CONFIG, Draft, Recorded, update_runs
 from runstone.git.compose import Composed, compose
@@ -69,8 +69,13 @@ class _Group:
         return [part.content for part in self.parts]
 
 
-def drain(repo: Repository, shelf: ArtifactShelf) -> list[str]:
+def drain(repo: Repository, shelf: ArtifactShelf, *, own: str | None = None) -> list[str]:
     """Commit every run that has ended; returns their ids.
+
+    Args:
+        repo: The repository.
+        shelf: The artifacts.
+        own: The run that the caller has ended: that it could not be recorded is an error; of others, a warning.
 
     Writes:
         Objects, one commit a run on the branch `runs`, and the ref by compare-and-swap. The journals are removed.
@@ -78,20 +83,21 @@ def drain(repo: Repository, shelf: ArtifactShelf) -> list[str]:
     Raises:
         RefBlocked: git refuses to write the ref. The journals stay, and the next call tries again.
         DiskFull: There is no room; the same holds.
+        RunNotRecorded: The run `own` could not be; its journal waits or is set aside, as the message says.
     """
     kept.check(repo)
     try:
         with repo.lock:
-            done = _drain(repo, shelf)
+            done = _drain(repo, shelf, own)
     finally:
         repo.lock.settle()
     kept.sweep(repo)
     return done
 
 
-def _drain(repo: Repository, shelf: ArtifactShelf) -> list[str]:
+def _drain(repo: Repository, shelf: ArtifactShelf, own: str | None = None) -> list[str]:
     groups = _ready(journal.list_entries(repo))
-    return _commit(repo, shelf, groups) if groups else []
+    return _commit(repo, shelf, groups, own) if groups else []
 
 
 def recover(repo: Repository, shelf: ArtifactShelf, *, force: Iterable[str] = ()) -> list[str]:
@@ -172,7 +178,7 @@ def _read_part(entry: Entry) -> _Part | None:
     return _Part(entry, content, content.size)
 
 
-def _commit(repo: Repository, shelf: ArtifactShelf, groups: list[_Group]) -> list[str]:
+def _commit(repo: Repository, shelf: ArtifactShelf, groups: list[_Group], own: str | None) -> list[str]:
     done: list[_Group] = []
     recorded: list[_Part] = []
     failures: list[tuple[_Group, Exception]] = []
@@ -214,7 +220,7 @@ def _commit(repo: Repository, shelf: ArtifactShelf, groups: list[_Group]) -> lis
                 kept.set_aside(repo, part.entry.path)
             else:
                 part.entry.path.unlink(missing_ok=True)
-    _tell(repo, done, failures)
+    _tell(repo, done, failures, own)
     return [group.run_id for group in done]
 
 
@@ -231,8 +237,12 @@ def _names_commit(content: Journal) -> bool:
     return any(event.kind == journal.COMMITTED for event in content.events)
 
 
-def _tell(repo: Repository, done: Sequence[_Group], failures: Sequence[tuple[_Group, Exception]]) -> None:
+def _tell(
+    repo: Repository, done: Sequence[_Group], failures: Sequence[tuple[_Group, Exception]], own: str | None
+) -> None:
     """Warn of what could not be read; journals of which nothing could be made are set aside, or wait."""
+    raised: RunNotRecorded | None = None
+    category: type[UserWarning]
     aside = repo.state_dir / "journal" / "damaged"
     messages: list[tuple[str, type[UserWarning]]] = []
     for group in done:
@@ -243,14 +253,21 @@ def _tell(repo: Repository, done: Sequence[_Group], failures: Sequence[tuple[_Gr
     for group, error in failures:
         if isinstance(error, RunstoneError) and not isinstance(error, _JournalUnusable):
             text = f"Run {group.run_id} could not be recorded yet: {error} Its journal stays; try again: "
-            messages.append((f"{text}`runstone recover`", RunWaitsWarning))
-            continue
-        for part in group.parts:
-            kept.set_aside(repo, part.entry.path)
-        text = f"Run {group.run_id} could not be recorded: {error} Its journal is kept in {aside}."
-        messages.append((text, JournalDamagedWarning))
+            text, category = f"{text}`runstone recover`", RunWaitsWarning
+        else:
+            for part in group.parts:
+                kept.set_aside(repo, part.entry.path)
+            text = f"Run {group.run_id} could not be recorded: {error} Its journal is kept in {aside}."
+            category = JournalDamagedWarning
+        if group.run_id == own:
+            raised = RunNotRecorded(own, text)
+            raised.__cause__ = error
+        else:
+            messages.append((text, category))
     for text, category in messages:
         warnings.warn(text, category, stacklevel=5)
+    if raised is not None:
+        raise raised
 
 
 class _JournalUnusable(RunstoneError):

@@ -264,6 +264,7 @@ class ActiveRun:
             InvalidValue: No run can end with this status or at this time.
             RefBlocked: git refuses to write the branch. The journal is kept: `runstone recover` tries again.
             DiskFull: There is no room; the same holds.
+            RunNotRecorded: It could not be committed; the message says why, and where its journal is.
         """
         values.check_end(status)
         ended = int(time() * 1000) if end_time is None else values.time_value("end_time", end_time, is_date=True)
@@ -276,7 +277,7 @@ class ActiveRun:
             if self._writer.is_open:
                 self._finish(status, ended)
             # Only now, so that a run whose ending was interrupted is ended when the process does.
-            self._workspace.drain()
+            self._workspace.drain(own=self.id)
             self._leave()
         self._follow_up()
 

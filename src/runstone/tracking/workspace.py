@@ -51,9 +51,9 @@ class Workspace:
         """What must not be recorded, by the rules of `runstone.yaml`."""
         return redactor_of(self.repo)
 
-    def drain(self) -> list[str]:
+    def drain(self, *, own: str | None = None) -> list[str]:
         """Commit the runs that have ended; returns their ids. See `git.commit.drain`."""
-        return commit.drain(self.repo, self.artifacts)
+        return commit.drain(self.repo, self.artifacts, own=own)
 
     def recover(self, *, force: tuple[str, ...] = ()) -> list[str]:
         """Record the runs of dead processes; returns the ids of all runs committed. See `git.commit.recover`."""
