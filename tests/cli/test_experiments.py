@@ -17,7 +17,7 @@ def test_list(invoke: Invoke, three_runs: list[str]) -> None:
     assert "id" == invoke("experiments", "list").stdout.split()[0]
     assert "name\nchurn\n" == invoke("experiments", "list", "-f", "name LIKE 'ch%'", "-c", "name").stdout
     limited = invoke("experiments", "list", "-n", "1", "-c", "name", "-s", "name")
-    assert ("name\nDefault\n", "The first 1 are shown; all: `-n 0`.\n") == (limited.stdout, limited.stderr)
+    assert ("name\nDefault\n", "Only the first 1 row is shown; all: `-n 0`.\n") == (limited.stdout, limited.stderr)
     result = invoke("experiments", "list", "-c", "nope", code=2)
     known = "id, name, runs, lifecycle, created, last_run, description, tags.KEY"
     assert f"Error: Experiments have no column 'nope'. There are: {known}.\n" in result.stderr

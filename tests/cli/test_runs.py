@@ -41,7 +41,7 @@ def test_list_columns_sort_filter_and_limit(invoke: Invoke, three_runs: list[str
         ["calm-fox-2", "0.01", "0.25"],
     ]
     assert expected == cells(result.stdout)
-    assert "The first 2 are shown; all: `-n 0`.\n" == result.stderr
+    assert "Only the first 2 rows are shown; all: `-n 0`.\n" == result.stderr
     filtered = invoke("runs", "list", "-f", "metrics.loss < 0.9", "-f", "params.depth = 5", "-c", "name")
     assert "name\ncalm-fox-2\n" == filtered.stdout
 

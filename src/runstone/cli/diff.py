@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runstone.cli.command import command
-from runstone.cli.output import Form, clean, display_width, emit_json, format_value, heading, hint, json_option
+from runstone.cli.output import Form, clean, cut, display_width, emit_json, format_value, heading, hint, json_option
 from runstone.cli.session import RUN, Session, pass_session
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _print_rows(rows: Sequence[tuple[str, Sequence[str]]]) -> None:
     else:
         widths = [min(width, _WIDEST) for width in widths]
     for state, cells in rows:
-        fitted = [_cut(cell, width) if is_cut else cell for cell, width in zip(cells, widths, strict=True)]
+        fitted = [cut(cell, width) if is_cut else cell for cell, width in zip(cells, widths, strict=True)]
         padded = [_pad(cell, width, right=at > 2) for at, (cell, width) in enumerate(zip(fitted, widths, strict=True))]
         line = f"{_SIGNS[state]} {'  '.join(padded)}".rstrip()
         click.echo(click.style(line, fg=_COLORS[state]) if state in _COLORS else line)
@@ -201,15 +201,3 @@ def _print_log(sign: str, color: str, log: str, count: int, commits: Iterable[tu
 def _pad(text: str, width: int, *, right: bool = False) -> str:
     space = " " * (width - display_width(text))
     return space + text if right else text + space
-
-
-def _cut(text: str, width: int) -> str:
-    if display_width(text) <= width:
-        return text
-    kept, used = "", 0
-    for character in text:
-        used += display_width(character)
-        if used > width - 1:
-            break
-        kept += character
-    return f"{kept}…"

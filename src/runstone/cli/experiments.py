@@ -16,6 +16,7 @@ from runstone.cli.output import (
     format_iso,
     heading,
     hint,
+    hint_more,
     json_option,
     list_options,
     split_columns,
@@ -85,7 +86,7 @@ def list_(
     rows = [[_value(one, name, counts, newest) for name in chosen] for one in page]
     emit([_COLUMNS.get(name, Column(name)) for name in chosen], rows, form, empty="There are no such experiments.")
     if page.token is not None and form == "table":
-        hint(f"The first {limit} are shown; all: `-n 0`.")
+        hint_more(limit)
 
 
 @experiments.command(

@@ -16,6 +16,7 @@ from runstone.cli.output import (
     format_iso,
     heading,
     hint,
+    hint_more,
     json_option,
     list_options,
     split_columns,
@@ -300,4 +301,4 @@ def _print_versions(found: "Sequence[ModelVersion]", chosen: Sequence[str], form
 
 def _say_cut(token: str | None, limit: int | None, form: Form) -> None:
     if token is not None and form == "table":
-        hint(f"The first {limit} are shown; all: `-n 0`.")
+        hint_more(limit)

@@ -18,6 +18,7 @@ from runstone.cli.table import Column as Column
 from runstone.cli.text import Kind as Kind
 from runstone.cli.text import clean as clean
 from runstone.cli.text import counted as counted
+from runstone.cli.text import cut as cut
 from runstone.cli.text import display_width as display_width
 from runstone.cli.text import format_duration as format_duration
 from runstone.cli.text import format_iso as format_iso
@@ -138,6 +139,14 @@ def emit_facts(facts: Iterable[tuple[str, Any]]) -> None:
 def hint(text: str) -> None:
     """Say something beside the result, on standard error."""
     click.echo(click.style(clean(text), dim=True), err=True)
+
+
+def hint_more(limit: int | None) -> None:
+    """Say that a list was cut; None: at the most that one page may hold."""
+    if limit is None:
+        hint("Only one page is shown; narrow the filter to see the rest.")
+        return
+    hint(f"Only the first {counted(limit, 'row')} {'is' if limit == 1 else 'are'} shown; all: `-n 0`.")
 
 
 def heading(text: str) -> None:

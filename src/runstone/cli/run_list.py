@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from runstone.cli.output import Column, Form, Kind, emit, emit_json, hint, on_terminal, split_columns
+from runstone.cli.output import Column, Form, Kind, emit, emit_json, hint_more, on_terminal, split_columns
 
 if TYPE_CHECKING:
     from runstone.git.repository import Repository
@@ -93,7 +93,7 @@ class RunList:
             _shorten_ids(repo, columns, shown)
         emit(columns, shown, form, empty="There are no such runs." if self.filter_string else "There are no runs yet.")
         if is_cut and form == "table":
-            hint(f"The first {self.limit} are shown; all: `-n 0`.")
+            hint_more(self.limit)
 
     def _automatic(self, repo: "Repository", taken: Sequence[str]) -> list[str]:
         """Metrics worth a column: what is sorted by, then what most of the first runs have, in the records' order."""
