@@ -1,6 +1,7 @@
 """Fixtures for all tests: a home of their own, and real repositories."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,12 @@ from runstone import fluent
 from tests.support import git, make_repository
 
 _INHERITED = ("GIT_", "DVC_", "RUNSTONE_", "MLFLOW_", "AWS_", "XDG_")
+
+
+def pytest_configure() -> None:
+    """Ctrl-C is tested: a shell that starts the tests in the background makes them, and their children, ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
