@@ -18,6 +18,8 @@ from types import FrameType
 _terminated = False
 _watched_by_atexit = False
 _watched_by_multiprocessing = False
+_worker: FrameType | None = None
+"""In a worker of multiprocessing, the call that runs it; it keeps the exit code when it has returned."""
 
 
 class Terminated(SystemExit):
@@ -33,7 +35,7 @@ def watch(end_all: Callable[[str], None]) -> None:
     Args:
         end_all: Called at exit with the status to end them with.
     """
-    global _watched_by_atexit, _watched_by_multiprocessing
+    global _watched_by_atexit, _watched_by_multiprocessing, _worker
     if not _watched_by_atexit:
         _watched_by_atexit = True
         atexit.register(_at_exit, end_all)
@@ -41,6 +43,7 @@ def watch(end_all: Callable[[str], None]) -> None:
     if util is not None and not _watched_by_multiprocessing and sys.modules["multiprocessing"].parent_process():
         # A worker that was forked leaves by `os._exit` and runs only what is registered there.
         _watched_by_multiprocessing = True
+        _worker = _find_worker()
         util.Finalize(None, _at_exit, (end_all,), exitpriority=10)
     in_main = threading.current_thread() is threading.main_thread()
     if in_main and os.name == "posix" and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
@@ -70,6 +73,8 @@ def _at_exit(end_all: Callable[[str], None]) -> None:
     # The interpreter keeps the exception it died of in `sys.last_value`; in a worker it is still in flight. In a
     # session that goes on after an error (a notebook, `python -i`) it says nothing about the end.
     last = sys.exc_info()[1] or (None if _is_interactive() else getattr(sys, "last_value", None))
+    if last is None and _worker is not None and _worker.f_locals.get("exitcode"):
+        last = SystemExit(_worker.f_locals["exitcode"])  # Python 3.13 has printed and dropped what the worker died of
     try:
         end_all("KILLED" if _terminated else status_of(last))
     except BaseException:
@@ -90,9 +95,17 @@ def _is_interactive() -> bool:
     return hasattr(sys, "ps1") or (get_ipython is not None and get_ipython() is not None)
 
 
+def _find_worker() -> FrameType | None:
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    while frame is not None and frame.f_code.co_name != "_bootstrap":
+        frame = frame.f_back
+    return frame
+
+
 def _after_fork() -> None:
-    global _terminated, _watched_by_multiprocessing
+    global _terminated, _watched_by_multiprocessing, _worker
     _terminated = _watched_by_multiprocessing = False
+    _worker = None
     if os.name == "posix" and signal.getsignal(signal.SIGTERM) is _on_sigterm:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the child dies of it as any other, unless it begins a run
 
