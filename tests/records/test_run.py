@@ -27,7 +27,14 @@ values = st.recursive(
     max_leaves=4,
 )
 sources = st.builds(
-    Source, st.lists(texts).map(tuple), some, some, some, some, st.none() | st.booleans(), some, extra=extra
+    Source,
+    st.lists(texts).map(tuple),
+    *(some, some, some, some),
+    st.none() | st.booleans(),
+    *(some, some),
+    st.lists(maps, max_size=2).map(tuple),
+    st.none() | maps,
+    extra=extra,
 )
 datasets = st.builds(Dataset, texts, texts, some, some, some, st.lists(st.integers()).map(tuple), extra=extra)
 flavors = st.lists(texts, max_size=2).map(tuple)
@@ -45,6 +52,7 @@ runs = st.builds(
     started=times,
     ended=st.none() | times,
     parent=some,
+    rerun_of=some,
     lifecycle=st.sampled_from(["active", "deleted"]),
     deleted=st.none() | maps,
     source=sources,
@@ -56,6 +64,7 @@ runs = st.builds(
     models=st.lists(models, max_size=2).map(tuple),
     attempts=st.lists(maps, max_size=2).map(tuple),
     conflicts=st.lists(maps, max_size=2).map(tuple),
+    amendments=st.lists(maps, max_size=2).map(tuple),
     extra=extra,
 )
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from runstone.records.document import Document, Reader
+from runstone.records.document import Document, Reader, show
 from runstone.records.upgrade import check_format
 
 SCHEMA = "runstone/config/v1"
@@ -25,14 +25,36 @@ class SecretRules:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotRules:
+    """What a code snapshot takes in.
+
+    Attributes:
+        max_file: Bytes; a larger file that git does not track is left out.
+        max_total: Bytes; once the files that git does not track come to more together, the rest is left out.
+        deny: Patterns of files to leave out, besides the built-in ones, as in `.gitignore`.
+        allow: Patterns of files that the built-in ones would leave out wrongly.
+    """
+
+    max_file: int = 10_000_000
+    max_total: int = 100_000_000
+    deny: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+
+
+_SNAPSHOT = SnapshotRules()
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The settings of one repository.
 
     Attributes:
         branch: The branch that holds the runs.
-        push: `manual`, or `auto`: artifacts go to the DVC remote when a run ends.
+        push: `manual`, or `auto`: what is new is synced with the remotes when a run ends.
         promotion: `direct` or `review`.
         registry: The folder of the registry on the default branch.
+        require_clean: Whether a run is refused when the work tree differs from HEAD.
+        snapshot: What a code snapshot takes in.
         secrets: What is redacted.
     """
 
@@ -40,6 +62,8 @@ class Config:
     push: str = "manual"
     promotion: str = "direct"
     registry: str = "registry"
+    require_clean: bool = False
+    snapshot: SnapshotRules = field(default_factory=SnapshotRules)
     secrets: SecretRules = field(default_factory=SecretRules)
     extra: Document = field(default_factory=dict)
 
@@ -50,11 +74,26 @@ class Config:
         if reader.take("schema", str) is not None:
             check_format(document, "config", where)
         secrets = Reader(reader.take("secrets", dict) or {}, where, "secrets")
+        snapshot = Reader(reader.take("snapshot", dict) or {}, where, "snapshot")
         return cls(
             branch=reader.take("branch", str) or "runs",
             push=reader.take_choice("push", ("manual", "auto")),
             promotion=reader.take_choice("promotion", ("direct", "review")),
             registry=reader.take_path("registry") or "registry",
+            require_clean=reader.take("require_clean", bool) or False,
+            snapshot=SnapshotRules(
+                _take_size(snapshot, "max_file", _SNAPSHOT.max_file),
+                _take_size(snapshot, "max_total", _SNAPSHOT.max_total),
+                snapshot.take_texts("deny"),
+                snapshot.take_texts("allow"),
+            ),
             secrets=SecretRules(secrets.take_texts("keys"), secrets.take_texts("values"), secrets.take_texts("allow")),
             extra=reader.extra(),
         )
+
+
+def _take_size(reader: Reader, key: str, default: int) -> int:
+    size = reader.take(key, int)
+    if size is not None and size < 0:
+        raise reader.fail(key, f"must be a number of bytes, but is {show(size)}")
+    return default if size is None else size

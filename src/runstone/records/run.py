@@ -33,6 +33,9 @@ class Source:
         snapshot: A commit that holds the exact tree; HEAD when the tree was clean.
         dirty: Whether the tree differed from HEAD: tracked edits, or files neither tracked nor ignored.
         remote: The URL of the remote, credentials stripped.
+        notebook: The notebook that ran, relative to the top of the work tree; as it was on disk it is in the snapshot.
+        left_out: What of the work tree the snapshot does not hold, as `{path, reason}`.
+        capture: Of a command that `runstone run` recorded, what it was told to read: `{params, metrics, artifacts}`.
     """
 
     command: tuple[str, ...] = ()
@@ -42,6 +45,9 @@ class Source:
     snapshot: str | None = None
     dirty: bool | None = None
     remote: str | None = None
+    notebook: str | None = None
+    left_out: tuple[Document, ...] = ()
+    capture: Document | None = None
     extra: Document = field(default_factory=dict)
 
     def to_document(self) -> Document:
@@ -54,6 +60,9 @@ class Source:
             "snapshot": self.snapshot,
             "dirty": self.dirty,
             "remote": self.remote,
+            "notebook": self.notebook,
+            "left_out": list(self.left_out) or None,
+            "capture": self.capture,
         }
         return {k: v for k, v in known.items() if v is not None} | self.extra
 
@@ -69,6 +78,9 @@ class Source:
             snapshot=reader.take("snapshot", str),
             dirty=reader.take("dirty", bool),
             remote=reader.take("remote", str),
+            notebook=reader.take("notebook", str),
+            left_out=tuple(_maps(where, f"{prefix}.left_out", reader.take("left_out", list) or [])),
+            capture=reader.take("capture", dict),
             extra=reader.extra(),
         )
 
@@ -141,10 +153,12 @@ class Run:
         started: Unix milliseconds.
         ended: Unix milliseconds; None while it runs.
         parent: The id of the run it is nested in.
+        rerun_of: The id of the run that it repeats.
         attempts: The stretches of a resumed run, the last one included, as `{started, ended, status, commit}`.
         lifecycle: `active` or `deleted`.
         deleted: Of a deleted run, when and why.
         conflicts: Values of params that lost: two processes logged one param differently.
+        amendments: Corrections made after the run had ended, as `{at, by, reason, keys}`; git has both values.
         extra: Keys of a newer minor version, carried through.
     """
 
@@ -157,6 +171,7 @@ class Run:
     started: int
     ended: int | None = None
     parent: str | None = None
+    rerun_of: str | None = None
     lifecycle: str = "active"
     deleted: Document | None = None
     source: Source = field(default_factory=Source)
@@ -168,6 +183,7 @@ class Run:
     models: tuple[ModelReference, ...] = ()
     attempts: tuple[Document, ...] = ()
     conflicts: tuple[Document, ...] = ()
+    amendments: tuple[Document, ...] = ()
     extra: Document = field(default_factory=dict)
 
     @property
@@ -210,6 +226,8 @@ class Run:
             document["ended"] = format_time(self.ended)
         if self.parent is not None:
             document["parent"] = self.parent
+        if self.rerun_of is not None:
+            document["rerun_of"] = self.rerun_of
         if self.lifecycle != "active":
             document["lifecycle"] = self.lifecycle
         if self.deleted is not None:
@@ -224,6 +242,7 @@ class Run:
             ("models", [model.to_document() for model in self.models]),
             ("attempts", list(self.attempts)),
             ("conflicts", list(self.conflicts)),
+            ("amendments", list(self.amendments)),
         ]
         return document | {key: value for key, value in sections if value} | self.extra
 
@@ -264,6 +283,7 @@ class Run:
             started=started,
             ended=reader.take_time("ended"),
             parent=reader.take("parent", str),
+            rerun_of=reader.take("rerun_of", str),
             lifecycle=lifecycle,
             deleted=reader.take("deleted", dict),
             source=Source.from_document(reader.take("source", dict) or {}, where, "source"),
@@ -281,6 +301,7 @@ class Run:
             ),
             attempts=tuple(_maps(where, "attempts", reader.take("attempts", list) or [])),
             conflicts=tuple(_maps(where, "conflicts", reader.take("conflicts", list) or [])),
+            amendments=tuple(_maps(where, "amendments", reader.take("amendments", list) or [])),
             extra=reader.extra(),
         )
 
