@@ -7,6 +7,7 @@ The class names the case and keeps its parts as fields; the message is built in 
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from shlex import quote
 
 
 class RunstoneError(Exception):
@@ -55,6 +56,17 @@ class NotARepository(RunstoneError):
         )
 
 
+class RepositoryMoved(RunstoneError):
+    """A linked work tree names a repository that is not where it was."""
+
+    def __init__(self, path: Path, named: str) -> None:
+        self.path, self.named = path, named
+        super().__init__(
+            f"{path} is a linked work tree of a repository that is no longer at {named}. If that was moved, tell it "
+            f"where this is: `git -C WHERE_IT_IS_NOW worktree repair {quote(str(path))}`"
+        )
+
+
 class GitFailed(RunstoneError):
     """git refused or could not do what it was asked."""
 
@@ -84,6 +96,14 @@ class RefBlocked(RunstoneError):
     def __init__(self, ref: str, why: str) -> None:
         self.ref, self.why = ref, why
         super().__init__(f"git refused to write `{ref}`: {why}")
+
+
+class RefBroken(RunstoneError):
+    """A ref that git cannot read, or that leads to nothing, so that nobody knows what it needed."""
+
+    def __init__(self, ref: str, what: str) -> None:
+        self.ref, self.what = ref, what
+        super().__init__(f"`{ref}` {what}, so nobody knows what it needed. Mend it: `runstone doctor --fix`")
 
 
 class ObjectMissing(RunstoneError):
@@ -220,6 +240,28 @@ class RunIsLive(RunstoneError):
         super().__init__(
             f"Run {run_id} cannot be {what}: a process still logs to it. Let it end; if it hangs or is on a machine "
             f"that is gone: `runstone recover --force {run_id}`"
+        )
+
+
+class RunNotDeleted(UsageError):
+    """A run was to be removed for good that is not deleted."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(
+            f"Run {run_id} is not deleted, so it is not removed. Delete it first: `runstone runs rm {run_id}`"
+        )
+
+
+class UnseenRefs(RunstoneError):
+    """A git remote has what this repository has not seen, so nobody here knows which bytes it needs."""
+
+    def __init__(self, remote: str, refs: Sequence[str]) -> None:
+        self.remote, self.refs = remote, tuple(refs)
+        super().__init__(
+            f"`{remote}` has {_some(self.refs)}, which this repository has not seen and which may need the bytes, so "
+            f"nothing is removed from the DVC remote. Get them, then try again: `runstone sync` and "
+            f"`git fetch --tags {remote}`"
         )
 
 
@@ -502,6 +544,269 @@ class BranchBehind(RunstoneError):
             f"`{branch}` is checked out in {work_tree} and is behind `origin/{branch}`, so nothing was changed. "
             "Bring it up to date, then try again: `git pull --ff-only`"
         )
+
+
+class WorkTreeDirty(RunstoneError):
+    """A run whose code must be a commit, and is none; nothing was recorded."""
+
+    def __init__(self, commit: str | None, paths: Sequence[str] = ()) -> None:
+        self.commit, self.paths = commit, tuple(sorted(set(paths)))
+        shown = [path.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for path in self.paths[:10]]
+        lines = ["\n  " + "".join(c if c.isprintable() else "?" for c in path) for path in shown]
+        more = f"\n  and {len(self.paths) - 10:,} more" if len(self.paths) > 10 else ""
+        what = "The work tree differs from HEAD" if commit else "There is no commit that holds the code"
+        super().__init__(
+            f"{what}, and `require_clean` refuses such a run. Nothing was recorded.{''.join(lines)}{more}\n"
+            "Commit the code: `git add -A && git commit`; or allow runs of edited code: `require_clean: false` in "
+            "runstone.yaml, RUNSTONE_REQUIRE_CLEAN=0"
+        )
+
+
+class WorkTreeRefused(RunstoneError):
+    """git did not add or remove a linked work tree."""
+
+    def __init__(self, path: Path, verb: str, why: str) -> None:
+        self.path, self.verb, self.why = path, verb, why
+        step = (
+            "Name another folder, or see which there are: `git worktree list`"
+            if verb == "add"
+            else f"Keep what you need of it, then: `git worktree remove --force '{path}'`"
+        )
+        what = "be checked out" if verb == "add" else "be removed"
+        super().__init__(f"{path} could not {what}: {why.removeprefix('fatal: ').rstrip('.')}. {step}")
+
+
+class RemoteUnreachable(RunstoneError):
+    """A git remote could not be asked, or the connection broke; nothing that was here is lost."""
+
+    def __init__(self, remote: str, url: str, why: str) -> None:
+        self.remote, self.url, self.why = remote, url, why
+        super().__init__(
+            f"The git remote `{remote}` ({url}) could not be used:\n{_indented(why)}\n"
+            "Nothing is lost: what it does not have yet stays here. See that it can be reached and that its URL is "
+            "right: `git remote -v`; then: `runstone sync`"
+        )
+
+
+class PushRefused(RunstoneError):
+    """A git remote does not take what was pushed; it stays here, whole."""
+
+    def __init__(self, remote: str, ref: str, why: str) -> None:
+        self.remote, self.ref, self.why = remote, ref, why
+        kind, _, name = ref.removeprefix("refs/").partition("/")
+        step = (
+            "or keep the runs on a branch that you may push: `branch: NAME` in runstone.yaml"
+            if kind == "heads"
+            else "or let somebody who has it sync: the runs have been sent"
+        )
+        super().__init__(
+            f"The git remote `{remote}` refused `{name}`:\n{_indented(why)}\n"
+            "It stays here, and the next `runstone sync` tries again. Ask whoever runs the remote for the right to push "
+            f"it, {step}"
+        )
+
+
+class RemoteBusy(RunstoneError):
+    """Others pushed to a git remote all the time, so that no push of ours came through."""
+
+    def __init__(self, remote: str, ref: str, attempts: int, why: str) -> None:
+        self.remote, self.ref, self.attempts, self.why = remote, ref, attempts, why
+        super().__init__(
+            f"`{ref}` could not be pushed to `{remote}` in {attempts} attempts:\n{_indented(why)}\n"
+            "Nothing is lost. Try again: `runstone sync`"
+        )
+
+
+class NothingToSyncWith(RunstoneError):
+    """A repository with neither a git remote nor a DVC remote."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This repository has neither a git remote nor a DVC remote, so there is nothing to sync with. Add one for "
+            "the runs: `git remote add origin URL`; and one for their artifacts: `runstone init --remote URL`"
+        )
+
+
+class ArtifactsNotShared(RunstoneError):
+    """Runs were to be pushed whose artifacts the DVC remote would lack, so they were not."""
+
+    def __init__(self, run_ids: Sequence[str], why: str) -> None:
+        self.run_ids, self.why = tuple(run_ids), why
+        kept = f"{len(run_ids)} runs with artifacts" if len(run_ids) != 1 else f"Run {run_ids[0]}"
+        super().__init__(
+            f"{kept} cannot be shared yet: {why} What git names would not be there for the others. Share the records "
+            "alone all the same: `runstone sync --no-artifacts`"
+        )
+
+
+class StageNotFound(RunstoneError):
+    """A registered model has no version in this stage."""
+
+    def __init__(self, name: str, stage: str, known: Sequence[str]) -> None:
+        self.name, self.stage, self.known = name, stage, tuple(known)
+        have = f"It has versions in {_some(known)}." if known else "No version of it is in a stage."
+        super().__init__(
+            f"The model {name!r} has no version in the stage {stage!r}. {have} See: `runstone models list`"
+        )
+
+
+class CodeMissing(RunstoneError):
+    """The code of a run is not in this repository, or is not known."""
+
+    def __init__(self, run_id: str, commit: str | None, why: str, next_step: str) -> None:
+        self.run_id, self.commit = run_id, commit
+        what = f"The code of run {run_id} (commit {commit[:12]})" if commit else f"The code of run {run_id}"
+        super().__init__(f"{what} cannot be checked out: {why}. {next_step}")
+
+
+class CodeNotHere(RunstoneError):
+    """The code of two runs cannot be compared: a commit of it is not in this repository, or not known."""
+
+    def __init__(self, missing: Sequence[str], next_step: str) -> None:
+        self.missing = tuple(missing)
+        what = (
+            f"{', '.join(each[:12] for each in missing)} {'is' if len(missing) == 1 else 'are'} not in this repository"
+            if missing
+            else "the commit of one of them is not known"
+        )
+        super().__init__(f"The code of the two runs cannot be compared: {what}. {next_step}")
+
+
+class CheckoutRefused(RunstoneError):
+    """A folder or a branch that a run cannot be checked out to."""
+
+    def __init__(self, where: str, why: str, next_step: str) -> None:
+        self.where, self.why = where, why
+        super().__init__(f"Nothing was checked out to {where}: {why}. {next_step}")
+
+
+class CheckoutIncomplete(RunstoneError):
+    """Bytes that belong to a checkout could not be placed, so it was removed again."""
+
+    def __init__(self, what: str, why: str, next_step: str) -> None:
+        self.what, self.why = what, why
+        super().__init__(f"Nothing was checked out, since {what} cannot be had: {why} {next_step}")
+
+
+class CheckoutNotFound(RunstoneError):
+    """No checkout that Runstone made lies there, or is of this run."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(f"Runstone made no checkout {what[:200]!r}. List those there are: `runstone checkout --list`")
+
+
+class CheckoutInUse(RunstoneError):
+    """A checkout holds work of the user's own, so it was not removed."""
+
+    def __init__(self, path: Path, work: Sequence[str]) -> None:
+        self.path, self.work = path, tuple(work)
+        super().__init__(
+            f"{path} was not removed, since it holds what is nowhere else: {_some(work)}. Commit it to a branch "
+            f"(`git switch -c NAME`), or remove it all the same: `runstone checkout --clean --force '{path}'`"
+        )
+
+
+class PythonMissing(RunstoneError):
+    """This machine has no Python of the version that a run used."""
+
+    def __init__(self, version: str) -> None:
+        self.version = version
+        minor = ".".join(version.split(".")[:2])
+        super().__init__(
+            f"The run used Python {version}, and there is no Python {minor} here. Install one, and have `python{minor}` "
+            f"on the PATH: with uv (`uv python install {minor}`), pyenv (`pyenv install {minor}`) or conda"
+        )
+
+
+class RequirementRefused(RunstoneError):
+    """A line of a run's requirements that is none Runstone writes, so no installer was handed it."""
+
+    def __init__(self, line: int, text: str) -> None:
+        self.line, self.text = line, text
+        super().__init__(
+            f"requirements.txt of the run, line {line}: {text[:120]!r} is neither `name==version` nor `name @ URL`, and "
+            "was not handed to an installer. Check the run out without `--env`, and install what you trust by hand."
+        )
+
+
+class EnvironmentFailed(RunstoneError):
+    """The packages of a run cannot be installed any more; the message names the one that failed."""
+
+    def __init__(self, package: str | None, output: Sequence[str], log: Path) -> None:
+        self.package, self.output, self.log = package, tuple(output), log
+        what = f"the package `{package}` cannot be installed" if package else "its packages cannot be installed"
+        said = "".join(f"\n  {line[:300]}" for line in output)
+        super().__init__(
+            f"The environment of the run cannot be built: {what}.{said}\nAll that was said: {log}\n"
+            "Check the run out without `--env`; then change that line in a copy of .runstone/requirements.txt and "
+            "install the copy: `python -m venv VENV && VENV/bin/pip install --no-deps -r FILE`"
+        )
+
+
+def _indented(text: str) -> str:
+    """Other programs' words, up to ten lines of them, as a message holds them."""
+    lines = [f"  {line}" for line in text.splitlines()]
+    return "\n".join([*lines[:10], "  …"] if len(lines) > 10 else lines)
+
+
+class CommandNotFound(RunstoneError):
+    """There is no such program to run."""
+
+    exit_code = 127
+
+    def __init__(self, program: str, *, is_here: bool = False) -> None:
+        self.program = program
+        step = (
+            f"It is a file of this folder, so name it as one: `./{program}`, or name what runs it: `python {program}`"
+            if is_here
+            else "Look at its name, and at PATH. A line of shell needs one: `runstone run sh -c 'LINE'`"
+        )
+        super().__init__(f"There is no program {program[:200]!r}, so nothing was run and no run was recorded. {step}")
+
+
+class CommandNotExecutable(RunstoneError):
+    """The system cannot execute what was to be run."""
+
+    exit_code = 126
+
+    def __init__(self, program: str, *, is_folder: bool = False, why: str | None = None) -> None:
+        self.program = program
+        what = "is a folder" if is_folder else "cannot be executed" + (f" ({why})" if why else "")
+        super().__init__(
+            f"{program[:200]!r} {what}, so nothing was run and no run was recorded. "
+            f"Name what runs it: `python {program[:200]}`; or let it be executed: `chmod +x {program[:200]}`"
+        )
+
+
+class RerunRefused(RunstoneError):
+    """A recorded run cannot be run again as it is recorded."""
+
+    def __init__(self, run_id: str, why: str) -> None:
+        self.run_id, self.why = run_id, why
+        super().__init__(
+            f"Run {run_id} cannot be run again as it is recorded: {why}. "
+            f"Say what to run in its place: `runstone rerun {run_id} -- COMMAND`"
+        )
+
+
+class RerunNotFound(RunstoneError):
+    """A command ran again, and the run that it should have made cannot be told."""
+
+    def __init__(self, run_id: str, candidates: Sequence[str], code: int) -> None:
+        self.run_id, self.candidates, self.code = run_id, tuple(candidates), code
+        if candidates:
+            first = candidates[0]
+            message = (
+                f"The command made {len(candidates)} runs, and which of them repeats {run_id} cannot be told: "
+                f"{_some(candidates)}. Compare one: `runstone diff {run_id} {first}`"
+            )
+        else:
+            message = (
+                f"The command ended with {code} and made no run, so there is nothing to compare with {run_id}. "
+                "See what it printed; a command that does not use Runstone itself is recorded by `runstone run`"
+            )
+        super().__init__(message)
 
 
 def _some(names: Sequence[str]) -> str:

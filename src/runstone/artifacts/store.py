@@ -98,6 +98,44 @@ class ArtifactStore:
         digest, size, count = self.cache.add_dir(entries.values())
         return pointer.format_pointer(pointer.Pointer(digest, size, count))
 
+    def merge_folders(self, base: bytes | None, ours: bytes | None, theirs: bytes | None) -> str | None:
+        """The text of `artifacts.dvc` for the folders of two sides: path by path, where both changed one ours stays.
+
+        Only the listings are needed, not the files.
+
+        Returns:
+            The text; None when nothing is left.
+
+        Raises:
+            ArtifactMissing: A listing is not in the cache, or the size of a file cannot be told without its bytes: pull
+                the error's `digest` and call again.
+            RecordInvalid: One of the texts is no pointer, or its listing is none.
+        """
+        was, mine, other = (self._folder(text) for text in (base, ours, theirs))
+        before, own, others = ({entry.path: entry for entry in entries} for _, entries in (was, mine, other))
+        merged = {}
+        for path in [*others, *(path for path in own if path not in others)]:
+            sides = [side[path].md5 if path in side else None for side in (before, own, others)]
+            chosen = others if sides[1] == sides[0] else own
+            if chosen is own and path not in own and sides[2] != sides[0]:
+                chosen = others  # removed here, changed there
+            if path in chosen:
+                merged[path] = chosen[path]
+        if not merged:
+            return None
+        for total, entries in (other, mine):
+            _fill_sizes(merged, total, entries)
+        _part_clashes(merged)
+        digest, size, count = self.cache.add_dir(merged.values())
+        return pointer.format_pointer(pointer.Pointer(digest, size, count))
+
+    def _folder(self, text: bytes | None) -> tuple[int, list[Descriptor]]:
+        """The size of a folder as its pointer tells it, and its files as far as the cache knows them."""
+        if text is None:
+            return 0, []
+        found = pointer.parse_pointer(text, "artifacts.dvc")
+        return found.size, self.cache.read_dir(found.digest)
+
     def sync(self, digests: Iterable[str]) -> None:
         """Make objects of the cache survive power loss."""
         self.cache.sync(digests)
@@ -236,6 +274,16 @@ def _part_clashes(entries: dict[str, Descriptor]) -> None:
         while renamed in entries or renamed in folders:
             renamed += ".file"
         entries[renamed] = Descriptor(renamed, entry.size, entry.md5)
+
+
+def _fill_sizes(merged: dict[str, Descriptor], total: int, entries: Sequence[Descriptor]) -> None:
+    """Of files whose bytes are elsewhere only the sum of sizes is known, and only the sum is written: so one has it."""
+    unknown = [entry for entry in entries if entry.size is None]
+    if not unknown or any(merged.get(entry.path) != entry for entry in unknown):
+        return
+    rest = max(0, total - sum(entry.size or 0 for entry in entries))
+    for number, entry in enumerate(unknown):
+        merged[entry.path] = Descriptor(entry.path, 0 if number else rest, entry.md5)
 
 
 def _folders_of(paths: Iterable[str]) -> set[str]:

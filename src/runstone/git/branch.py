@@ -5,7 +5,7 @@ was faster. The user's branch, index and work tree are never looked at.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import SystemRandom
 from typing import TypeVar
@@ -158,10 +158,36 @@ class Draft:
             else:
                 data = content.encode() if isinstance(content, str) else content
                 blobs[path] = TreeEntry(FILE, objects.write("blob", data))
-        tree = objects.update_tree(self._tree, blobs)
-        if tree == self._tree or tree is None:
+        return self.put(blobs, message, parents=[second_parent] if second_parent is not None else [])
+
+    def put(
+        self,
+        entries: Mapping[str, TreeEntry | None],
+        message: str,
+        *,
+        parents: Sequence[str] = (),
+        author: str | None = None,
+        keep_empty: bool = False,
+    ) -> str | None:
+        """As `commit`, of objects that are there already: files, or whole folders.
+
+        Args:
+            entries: Path to entry; None removes the path.
+            message: Subject line, blank line, body.
+            parents: Those after the first.
+            author: `Name <mail> seconds +zone`; whoever runs this, now, if None.
+            keep_empty: Make the commit though it changes nothing: its message is worth keeping.
+
+        Returns:
+            The commit; None if nothing would change.
+
+        Writes:
+            Objects only.
+        """
+        tree = self.repo.objects.update_tree(self._tree, entries)
+        if tree is None or (tree == self._tree and not keep_empty):
             return None
-        return self._put(tree, message, second_parent)
+        return self._put(tree, message, parents, author)
 
     def _begin(self) -> None:
         objects = self.repo.objects
@@ -171,11 +197,11 @@ class Draft:
         files[DVC_CONFIG] = TreeEntry(FILE, objects.write("blob", b""))
         tree = objects.update_tree(None, files)
         assert tree is not None
-        self._put(tree, "Begin the runs of this repository", None)
+        self._put(tree, "Begin the runs of this repository")
 
-    def _put(self, tree: str, message: str, second_parent: str | None) -> str:
-        parents = list(dict.fromkeys(oid for oid in (self.tip, second_parent) if oid is not None))
-        author = self.repo.identity("author")
+    def _put(self, tree: str, message: str, others: Sequence[str] = (), author: str | None = None) -> str:
+        parents = list(dict.fromkeys(oid for oid in (self.tip, *others) if oid is not None))
+        author = author or self.repo.identity("author")
         committer = self.repo.identity("committer")
         self.tip = self.repo.objects.write_commit(tree, parents, author, committer, message)
         self._tree = tree

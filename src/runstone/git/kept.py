@@ -1,18 +1,20 @@
 """After power loss: put back what was torn, by the log of objects. And what is kept for people to look at.
 
 The kernel says which boot it is. Files of the log that another boot left tell what may be lost: objects, and the moves
-of the branch `runs`. Whoever rewrites that branch must `sweep` everything first: no log may bring old commits back.
+of the branch `runs`. Whoever rewrites that branch must `supersede` what it replaces: no log may bring that back.
 """
 
 import os
 import re
 import time
 import warnings
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from runstone.errors import RefBlocked, RefMoved
 from runstone.git.files import sync_file
-from runstone.git.objectlog import Logged, list_logs, machine, read_log
+from runstone.git.objectlog import Logged, disown, list_logs, machine, read_log, read_moves
 from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
 
@@ -103,6 +105,40 @@ def sweep(repo: Repository, *, everything: bool = False) -> int:
     return swept
 
 
+def supersede(repo: Repository, commits: Collection[str]) -> None:
+    """Before a rewrite of the branch `runs`: see that no log brings back the commits that are replaced.
+
+    First the branch is synced as it stands, so that the logs of its moves are needed no more; then those that moved it
+    to one of `commits` are marked as unmoved. Their objects stay protected. With the branch the removal of journals is
+    synced: none of those whose log is marked here comes back after power loss. Of the rewrite itself the log of its own
+    move tells, as of any other.
+
+    Args:
+        repo: The repository.
+        commits: The commits that the branch will not hold any more. A move to any other is another process's, which
+            may be under way: its log is left alone.
+
+    Writes:
+        Names of files in the log of objects; no ref.
+    """
+    ref = repo.common_dir / repo.runs_ref
+    if not sync_file(ref):
+        sync_file(repo.common_dir / "packed-refs")
+    folder = repo.object_log.folder
+    for each in (ref.parent, repo.common_dir, folder.parent):
+        _sync_folder(each)
+    for path in list_logs(folder):
+        with suppress(FileNotFoundError, PermissionError):  # swept by another process, or another user's
+            if any(name == repo.runs_ref and new in commits for name, new, _ in read_moves(path)):
+                disown(path)
+    _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    with suppress(OSError):  # not there yet, or this system cannot open folders
+        sync_file(folder)
+
+
 def _sync_logged(repo: Repository, path: Path) -> None:
     logged = read_log(path)
     if logged is not None:
@@ -137,27 +173,36 @@ def _left_by_another_boot(repo: Repository) -> list[Path]:
 
 
 def _mend_ref(repo: Repository, logs: list[Logged]) -> None:
-    """Bring the branch to the newest commit that was logged for it, if that is forward."""
+    """Bring the branch to the newest commit that was logged for it, if that is forward or rewrites what is there."""
     ref = repo.runs_ref
     _remove_stale_lock(repo, ref)
-    news = [new for logged in logs for name, new, _ in logged.moves if name == ref and new is not None]
+    moves = [(new, old) for logged in logs for name, new, old in logged.moves if name == ref and new is not None]
     tip = repo.refs.read(ref)
     if tip is None:
         file = repo.common_dir / ref
         if file.is_file() and re.fullmatch(r"[0-9a-f]{40,64}\n", file.read_text(errors="replace")) is None:
             file.unlink()  # torn: git can neither read nor replace it; an older value may be packed
-            news = _reflog(repo, ref) + news
+            moves = [(new, None) for new in _reflog(repo, ref)] + moves
             tip = repo.refs.read(ref)
-    for new in reversed(news):
-        if new == tip:
+    for _ in range(len(moves)):  # beyond a rewrite there may be further moves
+        step = _next_move(repo, moves, tip)
+        if step is None:
             return
-        if repo.refs.read(new) is None or (tip is not None and not is_ancestor(repo, tip, new)):
-            continue
         try:
-            repo.refs.update([RefUpdate(ref, new, tip)])
+            repo.refs.update([RefUpdate(ref, step, tip)])
         except (RefMoved, RefBlocked):
             return  # another process is at it
-        return
+        tip = step
+
+
+def _next_move(repo: Repository, moves: list[tuple[str, str | None]], tip: str | None) -> str | None:
+    """The newest commit that was logged and that the branch may go to; None if it is there, or nowhere to go."""
+    for new, old in reversed(moves):
+        if new == tip:
+            return None
+        if repo.refs.read(new) is not None and (tip is None or tip == old or is_ancestor(repo, tip, new)):
+            return new
+    return None
 
 
 def _settle(repo: Repository, logs: list[Logged]) -> None:

@@ -76,6 +76,9 @@ def find_base(draft: Draft, run_id: str, journals: list[Journal]) -> Recorded | 
             found = draft.run(layout.run_folder(header["experiment_id"], int(header["started"]), run_id))
             if found is not None:
                 return found
+    if journals and not any((content.header or {}).get("role") == journal.START for content in journals):
+        moved = draft.find_run_folder(run_id)  # it was recorded; perhaps it lies in another experiment by now
+        return draft.run(moved) if moved is not None else None
     return None
 
 

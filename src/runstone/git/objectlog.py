@@ -15,6 +15,7 @@ import json
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -114,7 +115,9 @@ class ObjectLog:
 
 def disown(path: Path) -> None:
     """Note that the refs were not moved after all."""
-    path.rename(path.with_suffix(UNMOVED + SUFFIX))
+    # Gone: of two processes that recorded one journal the other won with the same commit, and that was rewritten since.
+    with suppress(FileNotFoundError):
+        path.rename(path.with_suffix(UNMOVED + SUFFIX))
 
 
 @cache
@@ -132,6 +135,17 @@ def list_logs(folder: Path) -> list[Path]:
     except FileNotFoundError:
         return []
     return [folder / name for name in sorted(names, key=lambda name: name.split("~")[1:])]
+
+
+def read_moves(path: Path) -> list[tuple[str, str | None, str | None]]:
+    """The moves that one file names, by its first line alone; none if that is torn or the refs were not moved."""
+    if UNMOVED in path.name:
+        return []
+    try:
+        with path.open("rb") as file:
+            return [(str(ref), new, old) for ref, new, old in json.loads(file.readline())["moves"]]
+    except (ValueError, KeyError, TypeError):
+        return []
 
 
 def read_log(path: Path) -> Logged | None:
