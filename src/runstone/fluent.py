@@ -155,6 +155,8 @@ def start_run(
     tags: Mapping[str, Any] | None = None,
     description: str | None = None,
     log_system_metrics: bool | None = None,
+    *,
+    require_clean: bool | None = None,
 ) -> ActiveRun:
     """Begin a run and make it this thread's active one; as a context manager it ends with the block.
 
@@ -171,8 +173,11 @@ def start_run(
         tags: Tags to begin with.
         description: Notes to begin with.
         log_system_metrics: Not supported yet; must be None or False.
+        require_clean: Refuse the run unless its code is a commit: the work tree must not differ from HEAD. If not
+            given, as RUNSTONE_REQUIRE_CLEAN says (1 or 0), else `require_clean` in runstone.yaml.
 
     Raises:
+        WorkTreeDirty: A clean work tree is required, and it is not, or there is none.
         RunActive: A run is active in this thread, and `nested` is not asked for.
         RunNotFound: No run has this id of 32 hex digits.
         NotARepository: The current folder is in no git repository.
@@ -189,8 +194,11 @@ def start_run(
     else:
         joined = None
     if run_id is not None and (joined or is_made_up(run_id) or is_taken(workspace, run_id)):
-        active = _take_up(workspace, run_id, tags, description)
+        active = _take_up(workspace, run_id, tags, description, require_clean)
+        if joined:
+            _warn_of_experiment(workspace, active)
     else:
+        code = runs.need_clean(workspace, require_clean)  # before the experiment is made
         active = runs.start_run(
             workspace,
             _active_experiment(workspace, experiment_id),
@@ -199,6 +207,8 @@ def start_run(
             parent=parent_run_id or (stack[-1].id if stack else None),
             tags=tags,
             description=description,
+            require_clean=code is not None,
+            code=code,
         )
     stack.append(active)
     _threads.last = active
@@ -576,11 +586,19 @@ def _active_experiment_id(workspace: Workspace) -> str:
     return DEFAULT_EXPERIMENT_ID
 
 
-def _take_up(workspace: Workspace, run_id: str, tags: Mapping[str, Any] | None, description: str | None) -> ActiveRun:
+def _take_up(
+    workspace: Workspace,
+    run_id: str,
+    tags: Mapping[str, Any] | None,
+    description: str | None,
+    require_clean: bool | None,
+) -> ActiveRun:
     """A run that exists: this process's own handle, or one that joins a live run or resumes an ended one."""
     own = runs.find_open(workspace, run_id)
-    take = runs.join_run if own is None and runs.is_live(workspace, run_id) else runs.resume_run
-    active = own or take(workspace, run_id)
+    if own is None and runs.is_live(workspace, run_id):
+        active = runs.join_run(workspace, run_id)
+    else:
+        active = own or runs.resume_run(workspace, run_id, require_clean=require_clean)
     try:
         active.set_tags({**(tags or {}), **({runs.NOTE_TAG: description} if description else {})})
     except RunstoneError:
@@ -588,6 +606,20 @@ def _take_up(workspace: Workspace, run_id: str, tags: Mapping[str, Any] | None, 
             active.abandon()
         raise
     return active
+
+
+def _warn_of_experiment(workspace: Workspace, joined: ActiveRun) -> None:
+    """A run that another process began stays in the experiment that was chosen there."""
+    info = joined.info
+    if _experiment is not None and _experiment[1] is workspace and _experiment[0] != info.experiment_id:
+        import warnings
+
+        warnings.warn(
+            f"This process joins run {info.run_id}, which {RUN_VARIABLE} names and which is of the experiment with the "
+            f"id {info.experiment_id!r}, not of {_experiment[0]!r}, which was set here. Choose the experiment where "
+            "the run is begun: `runstone run --experiment NAME`",
+            stacklevel=3,
+        )
 
 
 def _target(run_id: str | None) -> tuple[Client, str]:

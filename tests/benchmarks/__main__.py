@@ -18,7 +18,7 @@ from typing import Any
 from tests.benchmarks.measure import Report
 from tests.benchmarks.setting import Setting, remove
 
-NAMES = ("log", "run", "start", "index", "search", "artifacts", "writers", "size", "workload")
+NAMES = tuple("log run start index search artifacts writers snapshot sync size checkout workload".split())
 
 
 def main(arguments: list[str] | None = None) -> int:

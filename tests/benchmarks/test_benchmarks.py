@@ -20,7 +20,9 @@ from tests.benchmarks.worker import Unavailable, Worker
         ("log", ["kept of 500 calls after kill -9"]),
         ("run", []),
         ("search", []),
+        ("snapshot", []),
         ("size", ["bytes a run, packed"]),
+        ("sync", ["runs lost, doubled or out of line, or complaints of git fsck --strict"]),
         ("writers", ["runs lost", "complaints of git fsck --strict"]),
     ],
 )

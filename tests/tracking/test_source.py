@@ -8,7 +8,7 @@ import pytest
 from runstone.git.repository import Repository
 from runstone.records.run import Source
 from runstone.tracking.secrets import Redactor, SecretRedacted
-from runstone.tracking.source import SourceCapture, SourceUnknown, remote_url
+from runstone.tracking.source import SnapshotIncomplete, SourceCapture, SourceUnknown, remote_url
 from tests.support import git, make_repository, run_python
 
 
@@ -16,9 +16,7 @@ def capture(folder: Path, *command: str) -> Source:
     """The source of a run in a folder of a repository."""
     repo = Repository.open(folder)
     try:
-        return SourceCapture(
-            git_dir=repo.git_dir, work_tree=repo.work_tree, config=repo.git_config, cwd=folder, command=command
-        ).result()
+        return SourceCapture(repo, cwd=folder, command=command).result()
     finally:
         repo.close()
 
@@ -36,7 +34,7 @@ def test_a_clean_tree_is_its_own_snapshot(git_repo: Path) -> None:
 
 @pytest.mark.parametrize("change", ["edit", "stage", "delete", "untracked", "untracked folder"])
 def test_any_difference_from_head_is_dirty(git_repo: Path, change: str) -> None:
-    """Tracked edits, staged or not, and files neither tracked nor ignored count; a dirty tree has no snapshot yet."""
+    """Tracked edits, staged or not, and files neither tracked nor ignored count; the snapshot is a commit on HEAD."""
     match change:
         case "edit":
             (git_repo / "train.py").write_text("print('edited')\n")
@@ -51,7 +49,8 @@ def test_any_difference_from_head_is_dirty(git_repo: Path, change: str) -> None:
             (git_repo / "d").mkdir()
             (git_repo / "d" / "new").touch()
     source = capture(git_repo)
-    assert (True, head(git_repo), None) == (source.dirty, source.commit, source.snapshot)
+    assert (True, head(git_repo)) == (source.dirty, source.commit)
+    assert head(git_repo) == git("rev-parse", f"{source.snapshot}^", cwd=git_repo)
 
 
 def test_ignored_files_are_clean_whatever_the_users_settings(git_repo: Path) -> None:
@@ -122,7 +121,8 @@ def test_a_submodule_and_its_super_project(git_repo: Path, tmp_path: Path) -> No
     assert (head(library), ".") == (capture(git_repo / "lib").commit, capture(git_repo / "lib").directory)
     assert capture(git_repo).dirty is False
     (git_repo / "lib" / "train.py").write_text("changed\n")
-    assert capture(git_repo).dirty is True
+    with pytest.warns(SnapshotIncomplete, match="lib: it is a submodule with edits inside"):
+        assert capture(git_repo).dirty is True
 
 
 def test_a_bare_repository_has_no_code(bare_remote: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_broken_repository_is_told_and_does_not_stop_the_run(git_repo: Path) -
 def test_the_state_is_that_of_the_start(git_repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A later change of directory, or a commit after git answered, does not change the source."""
     monkeypatch.chdir(git_repo)
-    began = SourceCapture(git_dir=git_repo / ".git", work_tree=git_repo)
+    began = SourceCapture(Repository.open(git_repo))
     first = began.result()
     monkeypatch.chdir("/")
     git("commit", "-q", "--allow-empty", "-m", "Later", cwd=git_repo)
@@ -199,9 +199,9 @@ def test_no_absolute_path_enters_a_source(git_repo: Path) -> None:
     script = inner / "job.py"
     script.write_text(
         "import json, sys\n"
-        "from pathlib import Path\n"
+        "from runstone.git.repository import Repository\n"
         "from runstone.tracking.source import SourceCapture\n"
-        "source = SourceCapture(git_dir=Path(sys.argv[1], '.git'), work_tree=Path(sys.argv[1])).result()\n"
+        "source = SourceCapture(Repository.open(sys.argv[1])).result()\n"
         "print(json.dumps(source.to_document()))\n"
     )
     document = json.loads(run_python(script, str(git_repo), "--lr", "0.1", cwd=inner).stdout)
@@ -211,3 +211,97 @@ def test_no_absolute_path_enters_a_source(git_repo: Path) -> None:
         document["dirty"],
     )
     assert str(git_repo.parent) not in json.dumps(document)
+
+
+def test_what_the_snapshot_lacks_is_recorded_and_told(git_repo: Path) -> None:
+    """One warning names it all and what to do; control characters of names do not reach the terminal."""
+    (git_repo / ".env").write_text("TOKEN=1\n")
+    (git_repo / "\x1b[2Jred.pem").write_text("key\n")
+    with pytest.warns(SnapshotIncomplete) as warned:
+        source = capture(git_repo)
+    why = "its name looks like that of a secret"
+    assert ({"path": "\x1b[2Jred.pem", "reason": why}, {"path": ".env", "reason": why}) == source.left_out
+    assert [
+        "The code snapshot of the run does not hold all of the work tree as it is:\n"
+        f"  ?[2Jred.pem: {why}\n"
+        f"  .env: {why}\n"
+        "Ignore what is not code (.gitignore), commit what is, or set `snapshot` in runstone.yaml."
+    ] == [str(warning.message) for warning in warned]
+
+
+def test_a_long_list_is_cut_in_the_warning_and_counted_in_the_record(git_repo: Path) -> None:
+    """Ten names are told, a hundred recorded, the rest is counted."""
+    for number in range(130):
+        (git_repo / f"{number:03}.pem").touch()
+    with pytest.warns(SnapshotIncomplete, match=r"\n  009.pem: .*\n  and 120 more\n"):
+        source = capture(git_repo)
+    assert (101, "30 more paths are left out") == (len(source.left_out), source.left_out[-1]["reason"])
+
+
+def test_a_snapshot_that_cannot_be_made_costs_a_warning_only(git_repo: Path) -> None:
+    """The run is recorded as dirty, with its commit, and with what git said."""
+    git("update-index", "--add", "--info-only", "--cacheinfo", f"100644,{'1' * 40},x", cwd=git_repo)
+    (git_repo / "x").write_text("x")
+    git("update-index", "--assume-unchanged", "x", cwd=git_repo)
+    with pytest.warns(SnapshotIncomplete, match=r"recorded without a snapshot .*: `git .*invalid object"):
+        source = capture(git_repo)
+    assert (head(git_repo), None, True) == (source.commit, source.snapshot, source.dirty)
+
+
+def test_the_rules_of_runstone_yaml_count(git_repo: Path) -> None:
+    """`snapshot` in the project's settings decides what comes in."""
+    (git_repo / "runstone.yaml").write_text("snapshot: {max_file: 100, deny: ['*.csv'], allow: [test.pem]}\n")
+    for name, size in (("a.csv", 1), ("test.pem", 1), ("large", 101)):
+        (git_repo / name).write_text("x" * size)
+    with pytest.warns(SnapshotIncomplete):
+        source = capture(git_repo)
+    names = git("ls-tree", "--name-only", str(source.snapshot), cwd=git_repo).splitlines()
+    assert ["runstone.yaml", "test.pem", "train.py"] == names
+    assert ["a.csv", "large"] == [one["path"] for one in source.left_out]
+
+
+_KERNEL = """
+import ipykernel, json
+from runstone.git.repository import Repository
+from runstone.tracking.source import SourceCapture
+print(json.dumps(SourceCapture(Repository.open()).result().to_document()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("session", "notebook", "left_out"),
+    [
+        ("{top}/nb/churn.ipynb", "nb/churn.ipynb", []),
+        ("nb/churn.ipynb", "nb/churn.ipynb", []),
+        ("churn.ipynb", "nb/churn.ipynb", []),
+        ("{top}/nb/ignored.ipynb", "nb/ignored.ipynb", ["nb/ignored.ipynb"]),
+        ("{top}/nb/gone.ipynb", None, []),
+        ("{top}/../outside.ipynb", None, []),
+    ],
+)
+def test_a_notebook_is_recorded_and_captured_as_on_disk(
+    session: str, notebook: str | None, left_out: list[str], git_repo: Path, tmp_path: Path
+) -> None:
+    """A process that looks as a kernel does, down to its module names; Jupyter tells a path, absolute or not."""
+    kernel = tmp_path / "kernel"
+    kernel.mkdir()
+    (kernel / "ipykernel.py").touch()
+    (kernel / "ipykernel_launcher.py").write_text(_KERNEL)
+    (git_repo / "nb").mkdir()
+    (git_repo / ".gitignore").write_text("ignored.ipynb\n")
+    for path in (git_repo / "nb" / "churn.ipynb", git_repo / "nb" / "ignored.ipynb", tmp_path / "outside.ipynb"):
+        path.write_text('{"cells": []}\n')
+    variable = {"JPY_SESSION_NAME": session.format(top=git_repo)}
+    out = run_python(kernel / "ipykernel_launcher.py", "-f", "k.json", cwd=git_repo / "nb", env=variable).stdout
+    document = json.loads(out)
+    assert (notebook, left_out) == (document.get("notebook"), [one["path"] for one in document.get("left_out", [])])
+    assert '{"cells": []}' == git("show", f"{document['snapshot']}:nb/churn.ipynb", cwd=git_repo)
+
+
+def test_what_a_notebook_starts_is_no_notebook(git_repo: Path) -> None:
+    """A script started from a cell inherits the variable, but it is the script that runs."""
+    (git_repo / "churn.ipynb").touch()
+    script = git_repo / "job.py"
+    script.write_text(_KERNEL.replace("import ipykernel, json", "import json"))
+    document = json.loads(run_python(script, cwd=git_repo, env={"JPY_SESSION_NAME": "churn.ipynb"}).stdout)
+    assert "notebook" not in document

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from runstone.errors import DiskFull, GitFailed, ObjectMissing, ReadOnlyRepository, RunNotRecorded, RunstoneError
-from runstone.git import journal, kept, layout
+from runstone.git import hold, journal, kept, layout, maintenance
 from runstone.git.branch import DVC_CONFIG, Draft, Recorded, update_runs
 from runstone.git.compose import Composed, compose
 from runstone.git.journal import Entry, Journal
@@ -92,6 +92,7 @@ def drain(repo: Repository, shelf: ArtifactShelf, *, own: str | None = None) -> 
     finally:
         repo.lock.settle()
     kept.sweep(repo)
+    maintenance.begin_if_due(repo)
     return done
 
 
@@ -125,11 +126,17 @@ def recover(repo: Repository, shelf: ArtifactShelf, *, force: Iterable[str] = ()
 
 
 def _recover(repo: Repository, shelf: ArtifactShelf, forced: set[str]) -> list[str]:
+    died = False
     for entry in journal.list_entries(repo):
         if entry.live and (entry.run_id in forced or journal.is_abandoned(entry)):
             journal.end_abandoned(entry)
+            died = True
     journal.remove_unborn(repo)
-    return _drain(repo, shelf)
+    done = _drain(repo, shelf)
+    if died:
+        with suppress(RunstoneError, OSError):  # refs too many harm nobody; the next recovery tries again
+            hold.sweep(repo)
+    return done
 
 
 def _ready(entries: list[Entry]) -> list[_Group]:
@@ -182,9 +189,10 @@ def _commit(repo: Repository, shelf: ArtifactShelf, groups: list[_Group], own: s
     done: list[_Group] = []
     recorded: list[_Part] = []
     failures: list[tuple[_Group, Exception]] = []
+    snapshots: set[str] = set()
 
     def change(draft: Draft) -> None:
-        for outcome in (done, recorded, failures):
+        for outcome in (done, recorded, failures, snapshots):
             outcome.clear()
         for group in groups:
             # After the tip was read: whoever moved the ref to it had named its commit in the journal before.
@@ -195,7 +203,7 @@ def _commit(repo: Repository, shelf: ArtifactShelf, groups: list[_Group], own: s
             group = replace(group, parts=waiting)
             before = draft.tip
             try:
-                _commit_run(draft, shelf, group)
+                snapshot = _commit_run(draft, shelf, group)
             except (DiskFull, ReadOnlyRepository, GitFailed, ObjectMissing):
                 raise  # the repository's trouble, not this journal's: it stays, and is tried again
             except (RunstoneError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -203,6 +211,8 @@ def _commit(repo: Repository, shelf: ArtifactShelf, groups: list[_Group], own: s
                 failures.append((group, error))
                 continue
             done.append(group)
+            if snapshot is not None:
+                snapshots.add(snapshot)
             for part in group.parts:
                 draft.journals.append(part.name)
                 if draft.tip != before:
@@ -220,6 +230,7 @@ def _commit(repo: Repository, shelf: ArtifactShelf, groups: list[_Group], own: s
                 kept.set_aside(repo, part.entry.path)
             else:
                 part.entry.path.unlink(missing_ok=True)
+    hold.release(repo, snapshots)
     _tell(repo, done, failures, own)
     return [group.run_id for group in done]
 
@@ -274,7 +285,8 @@ class _JournalUnusable(RunstoneError):
     """A journal of which no record can be made."""
 
 
-def _commit_run(draft: Draft, shelf: ArtifactShelf, group: _Group) -> None:
+def _commit_run(draft: Draft, shelf: ArtifactShelf, group: _Group) -> str | None:
+    """Put the commit of a run on the draft; returns its code snapshot, unless that is HEAD as it was."""
     base = find_base(draft, group.run_id, group.journals)
     try:
         composed = compose(group.run_id, base, group.journals)
@@ -294,7 +306,9 @@ def _commit_run(draft: Draft, shelf: ArtifactShelf, group: _Group) -> None:
         config = shelf.remote_config()
         if config:
             changes[DVC_CONFIG] = config
-    draft.commit(changes, _message(composed, base), second_parent=_code(draft, composed))
+    code = _code(draft, composed)
+    draft.commit(changes, _message(composed, base), second_parent=code)
+    return code if code != run.source.commit else None
 
 
 def _files(composed: Composed, base: Recorded | None, shelf: ArtifactShelf) -> dict[str, str | bytes]:
@@ -316,11 +330,14 @@ def _files(composed: Composed, base: Recorded | None, shelf: ArtifactShelf) -> d
 
 
 def _code(draft: Draft, composed: Composed) -> str | None:
-    """The commit that holds the code; None if it is not in this repository."""
-    commit = composed.run.source.snapshot or composed.run.source.commit
-    if commit is None or re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", commit) is None:
-        return None  # a record is text: it could name any revision
-    return draft.repo.objects.resolve(commit)
+    """The commit that holds the code, else HEAD as it was; None if this repository has neither."""
+    for commit in (composed.run.source.snapshot, composed.run.source.commit):
+        # A record is text: it could name any revision.
+        if commit is not None and re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", commit):
+            found = draft.repo.objects.resolve(commit)
+            if found is not None:
+                return found
+    return None
 
 
 def _message(composed: Composed, base: Recorded | None) -> str:

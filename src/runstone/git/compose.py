@@ -103,6 +103,7 @@ def _begin(run_id: str, base: Recorded | None, journals: Sequence[Journal], wher
             user=str(header["user"]),
             started=int(header["started"]),
             parent=header.get("parent"),
+            rerun_of=header.get("rerun_of"),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise RecordInvalid(where, f"its first line does not say what run it is ({error})") from error

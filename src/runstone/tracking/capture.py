@@ -4,12 +4,16 @@ It goes into the journal as soon as it is known, so that a run that is killed la
 """
 
 import warnings
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from runstone.errors import DiskFull, RunEnded
-from runstone.git import journal
+from runstone.errors import DiskFull, RunEnded, RunstoneError
+from runstone.git import hold, journal
 from runstone.git.journal import Writer
+from runstone.git.snapshot import Snapshot
+from runstone.records.document import Document
 from runstone.tracking.background import Background
 from runstone.tracking.environment import EnvironmentCapture
 from runstone.tracking.source import SourceCapture
@@ -21,17 +25,30 @@ class CaptureFailed(UserWarning):
 
 
 class Capture:
-    """The capture of one run; it begins with the object."""
+    """The capture of one run; it begins with the object.
 
-    def __init__(self, workspace: Workspace, writer: Writer, *, cwd: Path | None = None) -> None:
-        repo = workspace.repo
+    Args:
+        workspace: The repository.
+        writer: The run's journal.
+        cwd: The working directory, if not the process's.
+        command: The command line, if not the process's.
+        read: What `runstone run` was told to read of that command.
+        code: The state of the work tree, if it is known already and clean.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        writer: Writer,
+        *,
+        cwd: Path | None = None,
+        command: Sequence[str] | None = None,
+        read: Document | None = None,
+        code: Snapshot | None = None,
+    ) -> None:
         self._writer = writer
         self._source = SourceCapture(
-            git_dir=repo.git_dir,
-            work_tree=repo.work_tree,
-            config=repo.git_config,
-            redactor=workspace.redactor,
-            cwd=cwd,
+            workspace.repo, redactor=workspace.redactor, cwd=cwd, command=command, read=read, known=code
         )
         self._environment = EnvironmentCapture()
         self._background = Background(self._write)
@@ -48,15 +65,25 @@ class Capture:
             self._write()
 
     def _write(self) -> None:
-        events: list[tuple[str, Any]] = []
         try:
-            events.append((journal.SOURCE, self._source.result().to_document()))
-            captured = self._environment.result()
-            events.append((journal.ENVIRONMENT, captured.environment.to_document()))
-            events.append((journal.REQUIREMENTS, captured.requirements))
-        except Exception as error:  # whatever a package's metadata or git may hold, it must not cost the run
-            warnings.warn(f"Not all that a run is captured with could be found out: {error!r}", CaptureFailed, 2)
-        try:
-            self._writer.events(events)
-        except RunEnded:
-            return  # the run was abandoned before it began
+            for captured in (self._capture_source, self._capture_environment):
+                try:
+                    events = captured()
+                except Exception as error:  # whatever a package's metadata or git may hold, it must not cost the run
+                    text = f"Not all that a run is captured with could be found out: {error!r}"
+                    warnings.warn(text, CaptureFailed, stacklevel=2)
+                else:
+                    self._writer.events(events)
+        except RunEnded:  # the run was abandoned before it began: nothing will name its snapshot
+            with suppress(RunstoneError, OSError):
+                hold.sweep(self._writer.repo)
+
+    def _capture_source(self) -> list[tuple[str, Any]]:
+        return [(journal.SOURCE, self._source.result().to_document())]
+
+    def _capture_environment(self) -> list[tuple[str, Any]]:
+        captured = self._environment.result()
+        return [
+            (journal.ENVIRONMENT, captured.environment.to_document()),
+            (journal.REQUIREMENTS, captured.requirements),
+        ]

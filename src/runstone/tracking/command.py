@@ -23,7 +23,7 @@ def process_command() -> list[str]:
     command of its parent; an installed command such as `pytest` stands without its interpreter.
     """
     argv = list(sys.orig_argv) or [sys.executable or "python", *sys.argv]
-    if "ipykernel" in sys.modules and any("ipykernel" in part for part in (*argv[:3], *sys.argv[:1])):
+    if _is_kernel(argv):
         notebook = _notebook()
         return ["jupyter", "notebook", notebook] if notebook else ["python", "-m", "ipykernel_launcher"]
     if "--multiprocessing-fork" in argv:
@@ -35,6 +35,17 @@ def process_command() -> list[str]:
 
 def _is_installed(script: Path) -> bool:
     return script.is_absolute() and script.parent == Path(sys.executable).parent
+
+
+def process_notebook() -> str | None:
+    """The notebook whose kernel this process is, as Jupyter or VS Code names it; None in any other process."""
+    argv = list(sys.orig_argv) or [sys.executable or "python", *sys.argv]
+    return _notebook() if _is_kernel(argv) else None
+
+
+def _is_kernel(argv: Sequence[str]) -> bool:
+    """Whether this process runs cells; what a notebook starts inherits its environment, but is no kernel."""
+    return "ipykernel" in sys.modules and any("ipykernel" in part for part in (*argv[:3], *sys.argv[:1]))
 
 
 def _notebook() -> str | None:
@@ -69,6 +80,20 @@ class Place:
         if not self._is_inside or self._cwd is None:
             return None
         return printable(Path(os.path.relpath(self._cwd, self._top)).as_posix())
+
+    def inside(self, path: str) -> str | None:
+        """A file's path relative to the work tree's top; None if it is not there.
+
+        Jupyter may tell a path from where its server was started: then its name is looked for where the kernel runs,
+        which is beside the notebook.
+        """
+        if self._top is None:
+            return None
+        for candidate in (Path(self._cwd or "/", path), Path(self._cwd or "/", Path(path).name)):
+            real = os.path.realpath(candidate)
+            if candidate.is_file() and _is_in(real, self._top):
+                return printable(Path(os.path.relpath(real, self._top)).as_posix())
+        return None
 
     def shorten_command(self, argv: Sequence[str]) -> tuple[str, ...]:
         """A command line without absolute paths, in valid Unicode."""

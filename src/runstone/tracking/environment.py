@@ -7,6 +7,7 @@ times as much. They are read once a process, and again only when a folder of `sy
 import os
 import re
 import sys
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runstone.records.run import Environment
@@ -88,19 +89,34 @@ def requirements() -> str:
     from a repository or a URL is written as `name @ url`, without credentials; what lies only on this machine
     (an editable or local install) as a comment, without its path. A package whose metadata cannot be read is left out.
     """
-    from importlib.metadata import distributions
+    return format_requirements(_distributions())
 
+
+def format_requirements(found: Iterable[tuple[str, str, str | None]]) -> str:
+    """Packages as a requirements file.
+
+    Args:
+        found: Name, version, and the text of `direct_url.json` if there is one; of equal names the first counts.
+    """
     redactor = Redactor()
     lines: dict[str, str] = {}
+    for name, version, origin in found:
+        name = re.sub(r"[-_.]+", "-", name).lower()
+        if name not in lines and _NAME.fullmatch(name) and version and not re.search(r"\s", version):
+            lines[name] = _line(name, version, origin, redactor)
+    return "".join(f"{lines[name]}\n" for name in sorted(lines))
+
+
+def _distributions() -> Iterator[tuple[str, str, str | None]]:
+    from importlib.metadata import distributions
+
     for distribution in distributions():
         try:
             found = _name_and_version(distribution)
-            if found is None or found[0] in lines:
-                continue
-            lines[found[0]] = _line(distribution, *found, redactor)
+            if found is not None:
+                yield *found, distribution.read_text("direct_url.json")
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue  # broken, or being replaced by an installer at this moment; the run matters more
-    return "".join(f"{lines[name]}\n" for name in sorted(lines))
 
 
 def _name_and_version(distribution: "Distribution") -> tuple[str, str] | None:
@@ -113,19 +129,16 @@ def _name_and_version(distribution: "Distribution") -> tuple[str, str] | None:
         name, version = fields.get("Name"), fields.get("Version")
     else:
         name, version = distribution.metadata["Name"], distribution.version
-    if not name or not version or not _NAME.fullmatch(name) or re.search(r"\s", version):
-        return None
-    return re.sub(r"[-_.]+", "-", name).lower(), version
+    return (name, version) if name and version else None
 
 
-def _line(distribution: "Distribution", name: str, version: str, redactor: Redactor) -> str:
-    text = distribution.read_text("direct_url.json")
-    if not text:
+def _line(name: str, version: str, origin: str | None, redactor: Redactor) -> str:
+    if not origin:
         return f"{name}=={version}"
     import json
 
     try:
-        return _origin_line(json.loads(text), name, version, redactor)
+        return _origin_line(json.loads(origin), name, version, redactor)
     except (ValueError, KeyError, TypeError, AttributeError):
         return f"{name}=={version}"  # of a file that breaks its specification only the version is believed
 

@@ -23,7 +23,7 @@ from runstone.records.dataset import Dataset
 from runstone.records.document import Document
 from runstone.records.metric import Metric
 from runstone.records.model import ModelReference
-from runstone.records.run import ParamValue, Run, RunData, RunInfo, RunInputs
+from runstone.records.run import Environment, ParamValue, Run, RunData, RunInfo, RunInputs
 from runstone.tracking import exits, values
 from runstone.tracking.capture import Capture
 from runstone.tracking.read import find_recorded, recorded_artifacts
@@ -193,6 +193,11 @@ class ActiveRun:
         if points:
             self._writer.metrics(points)
 
+    def log_environment(self, environment: Environment, requirements: str) -> None:
+        """Record what the run runs on, where that is not this process's own Python."""
+        self.wait_captured()
+        self._writer.events([(journal.ENVIRONMENT, environment.to_document()), (journal.REQUIREMENTS, requirements)])
+
     def log_dataset(self, dataset: Dataset) -> None:
         """Record an input of the run."""
         self._writer.event(journal.DATASET, dataset.to_document())
@@ -244,6 +249,11 @@ class ActiveRun:
         return list(found.values())
 
     # --- the end
+
+    def wait_captured(self) -> None:
+        """Return when it is in the journal where the code came from and what it runs on: both as of the start."""
+        if self._capture is not None:
+            self._capture.wait()
 
     def flush(self) -> None:
         """Return when all that was logged so far survives power loss."""
@@ -331,10 +341,10 @@ class ActiveRun:
                 if failure is not None:
                     error.add_note(f"And before it: {failure}")
                 failure = error
-        if self._kept is not None and self._kept.files and self._workspace.repo.config.push == "auto":
-            from runstone.tracking.push import push_in_background
+        if self._workspace.repo.config.push == "auto":
+            from runstone.tracking import autosync
 
-            push_in_background(self._workspace, self.id)
+            autosync.begin(self._workspace)
         if failure is not None:
             raise failure
 

@@ -4,15 +4,20 @@ What is slow (the state of the work tree, the list of packages) is captured in t
 it is known, so that a killed run has it too.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from time import time
 from typing import Any
 
 from runstone import names
-from runstone.errors import RunExists, RunIsLive, RunstoneError, UsageError
+from runstone.errors import RunExists, RunIsLive, RunstoneError, UsageError, WorkTreeDirty
 from runstone.git import journal, live
 from runstone.git.journal import Writer
+from runstone.git.snapshot import Snapshot
+from runstone.git.status import read_status
+from runstone.records.document import Document
 from runstone.records.experiment import Experiment
 from runstone.records.run import Run
 from runstone.tracking import exits, ids, values
@@ -25,6 +30,11 @@ from runstone.tracking.read import is_taken, need_recorded
 from runstone.tracking.workspace import Workspace, all_workspaces
 
 PARENT_TAG = "mlflow.parentRunId"
+CLEAN_VARIABLE = "RUNSTONE_REQUIRE_CLEAN"
+_ON, _OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
+RERUN_VARIABLE = "RUNSTONE_RERUN_OF"
+"""Names the run that the runs of this process repeat; `runstone rerun` sets it."""
 
 
 def start_run(
@@ -37,6 +47,12 @@ def start_run(
     tags: Mapping[str, Any] | None = None,
     description: str | None = None,
     start_time: int | None = None,
+    command: Sequence[str] | None = None,
+    cwd: Path | None = None,
+    capture: Document | None = None,
+    rerun_of: str | None = None,
+    require_clean: bool | None = None,
+    code: Snapshot | None = None,
 ) -> ActiveRun:
     """Begin a run.
 
@@ -49,11 +65,19 @@ def start_run(
         tags: Tags to begin with.
         description: Notes to begin with.
         start_time: Unix milliseconds; now if not given.
+        command: The command line to record, if it is not that of this process.
+        cwd: The working directory to record, likewise.
+        capture: What `runstone run` was told to read of that command.
+        rerun_of: The id of the run it repeats; of a run that is nested in no other, else what RUNSTONE_RERUN_OF says.
+        require_clean: Refuse the run unless its code is a commit; if not given, as RUNSTONE_REQUIRE_CLEAN says, else
+            `runstone.yaml`.
+        code: What `need_clean` found, if the caller has asked.
 
     Writes:
-        A journal file; the work tree's state and the packages follow from threads.
+        A journal file; the snapshot of the work tree and the packages follow from threads.
 
     Raises:
+        WorkTreeDirty: A clean work tree is required, and it is not, or there is none.
         RunExists: The id is taken.
         InvalidName: A name, id or key cannot be used.
         InvalidValue: A tag or the time cannot be recorded.
@@ -80,8 +104,10 @@ def start_run(
         user=capture_user(),
         started=started,
         parent=names.check_run_id(parent) if parent is not None else None,
+        rerun_of=_rerun_of(rerun_of, parent),
     )
-    active = _open(workspace, begun, {"role": journal.START})
+    code = code or need_clean(workspace, require_clean)
+    active = _open(workspace, begun, {"role": journal.START}, command=command, cwd=cwd, read=capture, code=code)
     try:
         if tags or description:
             active.set_tags(tags | ({NOTE_TAG: description} if description else {}))
@@ -91,10 +117,16 @@ def start_run(
     return active
 
 
-def resume_run(workspace: Workspace, run_id: str) -> ActiveRun:
+def resume_run(workspace: Workspace, run_id: str, *, require_clean: bool | None = None) -> ActiveRun:
     """Take an ended run up again: what is logged now is added to its record, as a further attempt.
 
+    Args:
+        workspace: The repository.
+        run_id: The run.
+        require_clean: As for `start_run`.
+
     Raises:
+        WorkTreeDirty: As for `start_run`.
         RunNotFound: No run has this id.
         RunIsLive: A process still logs to it.
         RunstoneError: It is deleted.
@@ -106,7 +138,8 @@ def resume_run(workspace: Workspace, run_id: str) -> ActiveRun:
     if recorded.run.lifecycle == "deleted":
         raise RunstoneError(f"Run {run_id} is deleted. Restore it: `runstone runs restore {run_id}`")
     header = {"role": journal.RESUME, "folder": recorded.folder, "resumed": int(time() * 1000)}
-    return _open(workspace, replace(recorded.run, status="RUNNING", ended=None), header)
+    code = need_clean(workspace, require_clean)
+    return _open(workspace, replace(recorded.run, status="RUNNING", ended=None), header, code=code)
 
 
 def join_run(workspace: Workspace, run_id: str) -> ActiveRun:
@@ -125,7 +158,54 @@ def join_run(workspace: Workspace, run_id: str) -> ActiveRun:
     return _open(workspace, recorded.run, {"role": journal.JOIN, "folder": recorded.folder}, captured=False)
 
 
-def _open(workspace: Workspace, begun: Run, header: Mapping[str, Any], *, captured: bool = True) -> ActiveRun:
+def _rerun_of(given: str | None, parent: str | None) -> str | None:
+    repeated = given or (os.environ.get(RERUN_VARIABLE) if parent is None else None)
+    return names.check_run_id(repeated) if repeated else None
+
+
+def need_clean(workspace: Workspace, require_clean: bool | None = None) -> Snapshot | None:
+    """The state of the work tree where it must be clean, so that it is not asked for again; None where it need not be.
+
+    Args:
+        workspace: The repository.
+        require_clean: Whether it must be; if not given, as RUNSTONE_REQUIRE_CLEAN says, else `runstone.yaml`.
+
+    Raises:
+        WorkTreeDirty: It is not, or there is no commit that holds the code.
+        UsageError: The variable says neither yes nor no.
+        GitFailed: git cannot say.
+    """
+    if require_clean is None:
+        require_clean = _switch(CLEAN_VARIABLE)
+    if not (workspace.repo.config.require_clean if require_clean is None else require_clean):
+        return None
+    if workspace.repo.work_tree is None:
+        raise WorkTreeDirty(None)
+    found = read_status(workspace.repo)
+    if found.changes or found.commit is None:
+        raise WorkTreeDirty(found.commit, [change.path for change in found.changes])
+    return Snapshot(found.commit, found.branch, found.commit, dirty=False)
+
+
+def _switch(variable: str) -> bool | None:
+    """What a variable of the environment says; None if it is not set."""
+    text = os.environ.get(variable, "").strip().lower()
+    if text in ("", *_ON, *_OFF):
+        return text in _ON if text else None
+    raise UsageError(f"{variable} must be 1 or 0, but is {text!r}.")
+
+
+def _open(
+    workspace: Workspace,
+    begun: Run,
+    header: Mapping[str, Any],
+    *,
+    captured: bool = True,
+    command: Sequence[str] | None = None,
+    cwd: Path | None = None,
+    read: Document | None = None,
+    code: Snapshot | None = None,
+) -> ActiveRun:
     about = {
         "name": begun.name,
         "experiment": begun.experiment,
@@ -133,9 +213,11 @@ def _open(workspace: Workspace, begun: Run, header: Mapping[str, Any], *, captur
         "started": begun.started,
         "user": begun.user,
         "parent": begun.parent,
+        "rerun_of": begun.rerun_of,
     }
     writer = Writer(workspace.repo, begun.id, {**header, **about})
-    active = ActiveRun(workspace, writer, begun, capture=Capture(workspace, writer) if captured else None)
+    capture = Capture(workspace, writer, command=command, cwd=cwd, read=read, code=code) if captured else None
+    active = ActiveRun(workspace, writer, begun, capture=capture)
     with workspace.lock:
         workspace.open_runs[begun.id] = active
     exits.watch(end_open_runs)

@@ -1,7 +1,6 @@
-"""Where the code of a run came from: command, directory, HEAD, branch, cleanliness and remote.
+"""Where the code of a run came from: command, directory, notebook, HEAD, branch, snapshot and remote.
 
-git is asked once, by a thread of `capture`. `core.fsmonitor` is off for that question: the answer must come from
-the files themselves, and asking must start no daemon. No absolute path leaves this module.
+The snapshot is taken by a thread of `capture`. No absolute path leaves this module.
 """
 
 import re
@@ -9,118 +8,116 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from runstone.errors import GitFailed, GitMissing
-from runstone.git.process import run_git
+from runstone.git.leftout import LeftOut, to_documents
+from runstone.git.repository import Repository
+from runstone.git.snapshot import Snapshot, take_snapshot
+from runstone.records.document import Document
 from runstone.records.run import Source
-from runstone.tracking.command import Place, printable, process_command
+from runstone.tracking.command import Place, printable, process_command, process_notebook
 from runstone.tracking.secrets import Redactor
 
 _REMOTE_URL = re.compile(r"remote\.(?P<name>.+)\.url", re.DOTALL)
 _LOCAL = re.compile(r"file:|/|\\|[A-Za-z]:[\\/]|[A-Za-z]:$", re.IGNORECASE)
+_TOLD = 10
+"""How many paths a warning names; the record names more."""
 
 
 class SourceUnknown(UserWarning):
     """git could not say which code a run runs; the run is recorded without commit and branch."""
 
 
-class WorkTreeState(NamedTuple):
-    """What `git status` says: HEAD and its branch, and whether the tree differs from it."""
-
-    commit: str | None
-    branch: str | None
-    dirty: bool
+class SnapshotIncomplete(UserWarning):
+    """The code snapshot of a run does not hold all of the work tree, or could not be made."""
 
 
 class SourceCapture:
     """The source of a run as it is now. Command and directory are taken at once; `result` asks git, once.
 
     Args:
-        git_dir: The work tree's git directory.
-        work_tree: Its top; None in a bare repository or outside git code: then only the command and the
-            remote are known.
-        config: git's configuration, lower-case `section.name` → value.
+        repo: The repository; None outside git code. Without a work tree only the command and the remote are known.
         redactor: Hides secrets in the command.
         cwd: The working directory, if not the process's.
         command: The command line, if not the process's.
+        read: What `runstone run` was told to read of that command.
+        known: The state of the work tree, if it was asked for already and is clean.
     """
 
     def __init__(
         self,
+        repo: Repository | None = None,
         *,
-        git_dir: Path | None = None,
-        work_tree: Path | None = None,
-        config: Mapping[str, str] | None = None,
         redactor: Redactor | None = None,
         cwd: Path | None = None,
         command: Sequence[str] | None = None,
+        read: Document | None = None,
+        known: Snapshot | None = None,
     ) -> None:
         redactor = redactor or Redactor()
-        place = Place(cwd or _current_directory(), work_tree)
+        place = Place(cwd or _current_directory(), repo.work_tree if repo is not None else None)
         argv = process_command() if command is None else command
+        notebook = process_notebook() if command is None else None
         self._known = Source(
             command=place.shorten_command(redactor.command(argv)),
             directory=place.directory(),
-            remote=remote_url(config or {}, redactor),
+            remote=remote_url(repo.git_config, redactor) if repo is not None else None,
+            notebook=place.inside(notebook) if notebook is not None else None,
+            capture=read,
         )
-        self._git_dir, self._work_tree = git_dir, work_tree
+        self._repo, self._snapshot = repo, known
         self._found: Source | None = None
 
     def result(self) -> Source:
-        """The source; the first call asks git. `snapshot` is HEAD where the tree is clean, else None.
+        """The source; the first call takes the code snapshot.
+
+        Writes:
+            What `take_snapshot` does.
 
         Warns:
             SourceUnknown: git failed; what it would have said is None.
+            SnapshotIncomplete: The snapshot lacks something, or could not be made.
         """
         if self._found is None:
             self._found = self._ask()
         return self._found
 
     def _ask(self) -> Source:
-        if self._git_dir is None or self._work_tree is None:
+        if self._repo is None or self._repo.work_tree is None:
             return self._known
         try:
-            state = work_tree_state(self._git_dir, self._work_tree)
+            found = self._snapshot or take_snapshot(
+                self._repo, self._repo.config.snapshot, notebook=self._known.notebook
+            )
         except (GitFailed, GitMissing, OSError) as error:
             warnings.warn(f"The run is recorded without its commit and branch: {error}", SourceUnknown, stacklevel=3)
             return self._known
+        if found.failure is not None:
+            text = f"The run is recorded without a snapshot of its code, which differs from HEAD: {found.failure}"
+            warnings.warn(text, SnapshotIncomplete, stacklevel=3)
+        if found.left_out:
+            warnings.warn(_tell(found.left_out), SnapshotIncomplete, stacklevel=3)
         return replace(
             self._known,
-            commit=state.commit,
-            branch=state.branch,
-            snapshot=None if state.dirty else state.commit,
-            dirty=state.dirty,
+            commit=found.head,
+            branch=found.branch,
+            snapshot=found.commit,
+            dirty=found.dirty,
+            left_out=to_documents(found.left_out),
         )
 
 
-def work_tree_state(git_dir: Path, work_tree: Path) -> WorkTreeState:
-    """Ask git once; the user's index is not rewritten.
-
-    Returns:
-        HEAD (None before the first commit), its branch (None when detached), and whether there are tracked
-        edits, changed submodules, or files neither tracked nor ignored.
-
-    Raises:
-        GitFailed: git refuses, or the repository is broken.
-        GitMissing: There is no git.
-    """
-    options = ["-c", "core.fsmonitor=false", "--no-optional-locks", f"--git-dir={git_dir}", f"--work-tree={work_tree}"]
-    question = ["status", "--porcelain=v2", "--branch", "-z", "--untracked-files=normal", "--ignore-submodules=none"]
-    _, out = run_git([*options, *question, "--no-renames", "--no-ahead-behind"], cwd=work_tree)
-    commit = branch = None
-    dirty = False
-    for line in out.split(b"\0"):
-        if line.startswith(b"# branch.oid "):
-            oid = line[13:].decode()
-            commit = None if oid == "(initial)" else oid
-        elif line.startswith(b"# branch.head "):
-            head = line[14:].decode("utf-8", "replace")
-            branch = None if head == "(detached)" else head
-        elif line and not line.startswith(b"#"):
-            dirty = True
-            break
-    return WorkTreeState(commit, branch, dirty)
+def _tell(left_out: Sequence[LeftOut]) -> str:
+    lines = [
+        f"\n  {''.join(c if c.isprintable() else '?' for c in printable(one.path))}: {one.reason}"
+        for one in left_out[:_TOLD]
+    ]
+    if len(left_out) > _TOLD:
+        lines.append(f"\n  and {len(left_out) - _TOLD:,} more")
+    return (
+        "The code snapshot of the run does not hold all of the work tree as it is:"
+        f"{''.join(lines)}\nIgnore what is not code (.gitignore), commit what is, or set `snapshot` in runstone.yaml."
+    )
 
 
 def remote_url(config: Mapping[str, str], redactor: Redactor) -> str | None:
