@@ -12,6 +12,7 @@ from runstone.errors import (
     InvalidUri,
     ModelNotFound,
     RunNotFound,
+    StageNotFound,
     VersionNotFound,
 )
 from runstone.registry.alias import set_alias
@@ -51,7 +52,7 @@ def test_every_way_to_say_a_version(workspace: Workspace, model: RunUri, name: s
         ("models:/churn/2", VersionNotFound),
         ("models:/other/1", ModelNotFound),
         ("models:/churn@none", AliasNotFound),
-        ("models:/churn/Production", InvalidUri),
+        ("models:/churn/Production", StageNotFound),
         ("models:/churn", InvalidUri),
         ("s3://bucket/x", InvalidUri),
         ("runs:/unknown/model", RunNotFound),

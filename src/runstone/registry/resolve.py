@@ -13,13 +13,13 @@ from runstone.errors import (
     ArtifactCorrupt,
     ArtifactMissing,
     ArtifactNotFound,
-    InvalidUri,
     RemoteNotConfigured,
 )
 from runstone.git import layout, live
 from runstone.git.branch import Draft
 from runstone.git.repository import Repository
 from runstone.registry.alias import get_version_by_alias
+from runstone.registry.stage import get_version_by_stage
 from runstone.registry.version import ModelVersion, get_version, latest_version
 from runstone.tracking.read import need_recorded, read_artifacts
 from runstone.tracking.workspace import Workspace
@@ -54,7 +54,7 @@ def resolve_version(repo: Repository, uri: ModelUri) -> ModelVersion:
         ModelNotFound: There is no such model.
         VersionNotFound: It has no such version.
         AliasNotFound: It has no such alias.
-        InvalidUri: It names a stage; stages are not read yet.
+        StageNotFound: No version of it is in such a stage.
     """
     if uri.version is not None:
         return get_version(repo, uri.name, uri.version)
@@ -62,7 +62,7 @@ def resolve_version(repo: Repository, uri: ModelUri) -> ModelVersion:
         return get_version_by_alias(repo, uri.name, uri.alias)
     if uri.word == "latest":
         return latest_version(repo, uri.name)
-    raise InvalidUri(str(uri), f"stages such as {uri.word!r} are not read yet; use an alias")
+    return get_version_by_stage(repo, uri.name, uri.word or "")
 
 
 def resolve(workspace: Workspace, uri: str) -> Resolved:
