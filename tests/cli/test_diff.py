@@ -59,6 +59,9 @@ Source
 Commits
   1 commit: git log --oneline {first}..{second}
 + {second} Raise the rate
+
+Code
+  same code
 """
     assert expected == diff(git_repo, "owl", "fox").stdout
 
@@ -77,9 +80,8 @@ def test_all_shows_what_is_equal_too(git_repo: Path, runs: tuple[str, str]) -> N
     out = diff(git_repo, "owl", "fox", "--all").stdout
     for line in ("  kind  tree  tree", "  auc   0.5  0.5", "  status      FINISHED  FINISHED"):
         assert line in out.splitlines()
-    assert [*map(str.capitalize, (name for name in SECTIONS if name not in ("tags", "datasets")))] == re.findall(
-        r"^[A-Z]\w+$", out, re.MULTILINE
-    )
+    shown = [name.capitalize() for name in SECTIONS if name not in ("tags", "datasets", "artifacts")]
+    assert shown == re.findall(r"^[A-Z]\w+$", out, re.MULTILINE)
 
 
 def test_json(git_repo: Path, runs: tuple[str, str]) -> None:
@@ -168,7 +170,7 @@ def test_commits_that_are_not_here(git_repo: Path, runs: tuple[str, str], tmp_pa
     git("clone", "-q", "--depth", "1", "-b", "runs", f"file://{git_repo}", "clone", cwd=tmp_path)
     ids = [git("rev-parse", each, cwd=git_repo)[:12] for each in ("HEAD^", "HEAD")]
     out = diff(tmp_path / "clone", "owl", "fox", "--only", "commits").stdout
-    assert f"  not in this repository: {', '.join(ids)}. Fetch what others have: git fetch --all\n" in out
+    assert f"  not in this repository: {', '.join(ids)}. Fetch: git fetch --unshallow\n" in out
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Two runs side by side: every section, typed and nested params, and the commits between them."""
 
+import hashlib
 import math
 import subprocess
 from pathlib import Path
@@ -285,3 +286,78 @@ def test_what_cannot_be_compared(git_repo: Path) -> None:
     assert f"There is no section 'weather' to compare. There are: {', '.join(SECTIONS)}." == str(unknown.value)
     with pytest.raises(RunNotFound):
         compare(git_repo, run, "0" * 32)
+
+
+def log_file(repo: Path, run_id: str, path: str, text: str) -> None:
+    """Log a text as an artifact."""
+    Client(repo).log_text(run_id, text, path)
+
+
+def run_with_files(repo: Path, files: dict[str, str]) -> str:
+    """Record a run that keeps these files."""
+    client = Client(repo)
+    run_id = client.create_run("0").info.run_id
+    for path, text in files.items():
+        log_file(repo, run_id, path, text)
+    client.set_terminated(run_id)
+    return run_id
+
+
+def test_artifacts_by_path_size_and_digest(git_repo: Path) -> None:
+    """The digest tells whether a file changed."""
+    a = run_with_files(git_repo, {"a.txt": "hello", "same.txt": "s", "old/x": "1"})
+    b = run_with_files(git_repo, {"a.txt": "hello!", "same.txt": "s", "new": "22"})
+    digests = [
+        hashlib.md5(text, usedforsecurity=False).hexdigest() for text in (b"hello", b"hello!", b"s", b"1", b"22")
+    ]
+    hello, bang, same, one, two = digests
+    assert (
+        Difference("a.txt", "changed", {"size": 5, "md5": hello}, {"size": 6, "md5": bang}),
+        Difference("new", "added", None, {"size": 2, "md5": two}),
+        Difference("old/x", "removed", {"size": 1, "md5": one}, None),
+        Difference("same.txt", "equal", {"size": 1, "md5": same}, {"size": 1, "md5": same}),
+    ) == compare(git_repo, a, b, "artifacts").sections["artifacts"]
+
+
+def test_artifacts_of_which_only_the_pointer_is_here(git_repo: Path, tmp_path: Path) -> None:
+    """A clone without the listings compares the folders as wholes, by digest, and fetches nothing."""
+    a, b = run_with_files(git_repo, {"a": "1"}), run_with_files(git_repo, {"a": "1", "b": "22"})
+    same, bare = run_with_files(git_repo, {"a": "1"}), record(git_repo)
+    git("clone", "-q", "-b", "runs", str(git_repo), "clone", cwd=tmp_path)
+    (found,) = compare(tmp_path / "clone", a, b, "artifacts").sections["artifacts"]
+    assert ("artifacts/", "changed", 1, 1, 2, 3) == (
+        found.key,
+        found.state,
+        found.a["files"],
+        found.a["size"],
+        found.b["files"],
+        found.b["size"],
+    )
+    assert found.a["md5"].endswith(".dir")
+    states = [compare(tmp_path / "clone", *two, "artifacts").sections["artifacts"] for two in ((a, same), (bare, a))]
+    assert ["equal", "added"] == [each.state for section in states for each in section]
+
+
+def test_artifacts_of_a_live_run(git_repo: Path) -> None:
+    """What it has logged so far."""
+    a = run_with_files(git_repo, {"a": "1"})
+    client = Client(git_repo)
+    run_id = client.create_run("0").info.run_id
+    log_file(git_repo, run_id, "b", "2")
+    found = compare(git_repo, a, run_id, "artifacts").sections["artifacts"]
+    client.set_terminated(run_id)
+    assert [("a", "removed"), ("b", "added")] == [(each.key, each.state) for each in found]
+
+
+def test_whether_anything_differs(git_repo: Path) -> None:
+    """In what was compared: sections, commits, code."""
+    a, b = record(git_repo, params={"x": 1}), record(git_repo, params={"x": 2})
+    commit(git_repo, "More")
+    c = record(git_repo, params={"x": 2})
+    assert [True, False, False, True, False] == [
+        compare(git_repo, a, b, "params").differs,
+        compare(git_repo, a, b, "tags", "commits", "code").differs,
+        compare(git_repo, b, c, "params", "code").differs,
+        compare(git_repo, b, c, "commits").differs,
+        compare(git_repo, c, c).differs,
+    ]

@@ -1,203 +1,239 @@
-"""`runstone diff`: two runs side by side, section by section."""
+"""`runstone diff`: two runs side by side, section by section, and their code."""
 
-import json
-import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from runstone.cli.command import command
-from runstone.cli.output import Form, clean, cut, display_width, emit_json, format_value, heading, hint, json_option
-from runstone.cli.session import RUN, Session, pass_session
+from runstone.cli.output import Form, emit_json, hint, json_option
+from runstone.cli.session import RunType, Session, pass_session
+from runstone.errors import RunNotFound
 
 if TYPE_CHECKING:
-    from runstone.records.run import Run
-    from runstone.tracking.compare import CommitRange, Comparison, Difference
-
-_SIGNS = {"added": "+", "removed": "-", "changed": "~", "equal": " "}
-_COLORS = {"added": "green", "removed": "red", "changed": "yellow"}
-_SHORT_ID = 12
-_WIDEST = 60
-"""Columns that values are aligned to in a pipe; longer ones stand out, or one long value would widen every line."""
+    from runstone.git.repository import Repository
+    from runstone.tracking.code import CodeComparison
+    from runstone.tracking.compare import Comparison
 
 # As `tracking.compare.SECTIONS`, which a test compares: the help must not import what compares.
-_NAMES = "run, params, metrics, tags, datasets, environment, packages, source, commits"
+_NAMES = "run, params, metrics, tags, datasets, artifacts, environment, packages, source, commits, code"
+
+
+class RunOrVersionType(RunType):
+    """A run or a version of a model as it was written; `find_run` finds it, once the command has its repository."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text."""
+        return str(value)
+
+
+def find_run(session: Session, repo: "Repository", text: str) -> str:
+    """The id of a run, by id, beginning of one or name; or behind `churn@v4`, `churn@champion`, `churn/Production`.
+
+    Raises:
+        RunNotFound, RunAmbiguous: No run, or several.
+        ModelNotFound, VersionNotFound, AliasNotFound, StageNotFound: No such version.
+    """
+    from runstone.index.search import resolve_run
+
+    try:
+        return resolve_run(repo, text)
+    except RunNotFound:
+        if not {"@", "/"} & set(text):
+            return session.run_id(text)  # which says why, if its record cannot be read
+    from runstone.projects.subject import find_subject
+
+    return find_subject(session.workspace, text).run.id
 
 
 @command(
     "diff",
     examples="""
     runstone diff brave-otter-17 calm-fox-3      what differs between two runs
+    runstone diff churn@v3 churn@champion        between the runs of two versions of a model
+    runstone diff 0192f3 0192f4 --code           the patch of the code, through git's pager
+    runstone diff 0192f3 0192f4 --code | git apply
+    runstone diff 0192f3 0192f4 --stat -- src    which files below src changed, and how much
     runstone diff 0192f3 0192f4 --only metrics   only the metrics
+    runstone diff 0192f3 0192f4 --md             for a comment on a pull request
+    runstone diff 0192f3 0192f4 --html -o diff.html
     runstone diff 0192f3 0192f4 --all --json     what is equal, too, for a program
     """,
 )
-@click.argument("run_a", metavar="A", type=RUN)
-@click.argument("run_b", metavar="B", type=RUN)
+@click.argument("run_a", metavar="A", type=RunOrVersionType())
+@click.argument("run_b", metavar="B", type=RunOrVersionType())
+@click.argument("paths", metavar="[-- PATH...]", nargs=-1)
+@click.option("--code", "wants_code", is_flag=True, help="Only the patch of the code; git apply takes it.")
+@click.option("--stat", "wants_stat", is_flag=True, help="Only which files of the code changed, and how much.")
 @click.option("--only", multiple=True, metavar="SECTIONS", help=f"Only these, parted by commas: {_NAMES}.")
 @click.option("--all", "with_equal", is_flag=True, help="Show what is equal, too.")
+@click.option("--md", "as_md", is_flag=True, help="Print Markdown, as for a comment on a pull request.")
+@click.option("--html", "as_html", is_flag=True, help="Print one HTML page that needs nothing else.")
 @json_option
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead.")
+@click.option("--exit-code", "tells", is_flag=True, help="End with 1 if anything of what is compared differs.")
 @pass_session
-def diff(session: Session, run_a: str, run_b: str, only: tuple[str, ...], with_equal: bool, form: Form) -> None:
+@click.pass_context
+def diff(
+    ctx: click.Context,
+    session: Session,
+    run_a: str,
+    run_b: str,
+    paths: tuple[str, ...],
+    wants_code: bool,
+    wants_stat: bool,
+    only: tuple[str, ...],
+    with_equal: bool,
+    as_md: bool,
+    as_html: bool,
+    form: Form,
+    output: Path | None,
+    tells: bool,
+) -> None:
     """Compare two runs: from A to B.
 
-    A and B are ids, unambiguous beginnings of them, or names. `+` marks what only B has, `-` what only A has, `~` what
-    changed. The code's commits are listed as `git log A..B` does, in either direction.
+    A and B are ids, unambiguous beginnings of them, names, or model versions. `+` marks what only B has, `-` what only
+    A has, `~` what changed. The code is that of the runs' snapshots: what was executed, committed or not. Commits are
+    listed as `git log A..B` does, in either direction. PATHs restrict the code, as in `git diff`.
     """
+    from runstone.tracking.code import fetch_command
     from runstone.tracking.compare import SECTIONS, compare_runs
+    from runstone.tracking.workspace import Workspace
 
-    chosen = [name.strip().lower() for text in only for name in text.split(",") if name.strip()] or SECTIONS
-    found = compare_runs(session.workspace, run_a, run_b, sections=chosen)
-    if form == "json":
-        emit_json(_as_json(found, with_equal))
-        return
-    _print_runs(found.a, found.b)
-    printed = False
-    for name, differences in found.sections.items():
-        shown = [each for each in differences if with_equal or each.state != "equal"]
-        if shown:
-            heading(name.capitalize())
-            _print_rows([_row(name, each) for each in shown])
-            printed = True
-    if found.commits is not None:
-        printed |= _print_commits(found.commits, with_equal)
-    if not printed:
+    forms = {"--code": wants_code, "--stat": wants_stat, "--md": as_md, "--html": as_html, "--json": form == "json"}
+    asked = [name for name, is_asked in forms.items() if is_asked]
+    if len(asked) > 1:
+        raise click.UsageError(f"{asked[0]} and {asked[1]} cannot be used together.")
+    if only and (wants_code or wants_stat):
+        raise click.UsageError(f"{asked[0]} is of the code alone; leave out --only.")
+    if output is not None and asked in ([], ["--stat"]):
+        raise click.UsageError("-o needs a form that is for files: --md, --html, --json or --code.")
+    chosen = [name.strip().lower() for text in only for name in text.split(",") if name.strip()] or list(SECTIONS)
+    if wants_code or wants_stat:
+        chosen = ["code"]
+    repo = session.light_repo
+    cwd = _place(repo)
+    a, b = (find_run(session, repo, text) for text in (run_a, run_b))
+    # Half of the start of `session.workspace`, which can log runs, too.
+    found = compare_runs(Workspace(repo), a, b, sections=chosen, paths=paths, cwd=cwd)
+    fetch = fetch_command(repo)
+    if wants_code:
+        _emit_patch(repo, need_code(found, fetch), cwd, output)
+    elif wants_stat:
+        _print_stat(need_code(found, fetch))
+    elif asked:
+        _write(output, _document(repo, found, asked[0], fetch, cwd, with_equal))
+    else:
+        _print(found, fetch, chosen, with_equal)
+    if tells and found.differs:
+        ctx.exit(1)
+
+
+def need_code(found: "Comparison", fetch: str) -> "CodeComparison":
+    """The comparison of the code; raises `CodeNotHere` where there is none."""
+    from runstone.errors import CodeNotHere
+
+    code = found.code
+    assert code is not None
+    if code.files is None:
+        step = f"Fetch it: `{fetch}`" if code.missing else "What else differs: leave out --code and --stat."
+        raise CodeNotHere(code.missing, step)
+    return code
+
+
+def _place(repo: "Repository") -> Path | None:
+    """What paths are relative to: the current folder where it is in the work tree, as in git."""
+    try:
+        cwd = Path.cwd()
+    except FileNotFoundError:
+        return None  # removed under our feet
+    return cwd if repo.work_tree is not None and cwd.is_relative_to(repo.work_tree) else None
+
+
+def _print(found: "Comparison", fetch: str, chosen: list[str], with_equal: bool) -> None:
+    from runstone.cli.diff_text import print_comparison
+    from runstone.tracking.compare import SECTIONS
+
+    if not print_comparison(found, fetch, with_equal=with_equal):
         hint(f"no difference in {', '.join(name for name in SECTIONS if name in chosen)}")
 
 
-# --- JSON
+def _print_stat(code: "CodeComparison") -> None:
+    from runstone.cli.diff_text import stat_lines
+
+    for line in stat_lines(code):
+        click.echo(line)
+    if code.is_same:
+        hint("same code")
 
 
-def _as_json(found: "Comparison", with_equal: bool) -> dict[str, Any]:
-    document: dict[str, Any] = {"a": _identity(found.a), "b": _identity(found.b)}
-    for name, differences in found.sections.items():
-        kept = [each for each in differences if with_equal or each.state != "equal"]
-        document[name] = [_entry(name, each) for each in kept]
-    if found.commits is not None:
-        commits = found.commits
-        document["commits"] = {
-            "a": commits.a,
-            "b": commits.b,
-            "missing": commits.missing,
-            "only_a": [{"id": each.id, "subject": each.subject} for each in commits.only_a],
-            "only_b": [{"id": each.id, "subject": each.subject} for each in commits.only_b],
-            "count_a": commits.count_a,
-            "count_b": commits.count_b,
-        }
-    return document
+def _emit_patch(repo: "Repository", code: "CodeComparison", cwd: Path | None, output: Path | None) -> None:
+    """The patch: as it is to a file or a pipe, readable on a terminal."""
+    from runstone.git.patch import stream_patch
 
-
-def _identity(run: "Run") -> dict[str, Any]:
-    return {"run_id": run.id, "run_name": run.name, "experiment": run.experiment}
-
-
-def _entry(section: str, difference: "Difference") -> dict[str, Any]:
-    entry: dict[str, Any] = {"key": difference.key, "state": difference.state}
-    if difference.state != "added":
-        entry["a"] = difference.a
-    if difference.state != "removed":
-        entry["b"] = difference.b
-    if section == "metrics":
-        entry |= {"change": difference.change, "relative": difference.relative}
-    return entry
-
-
-# --- text
-
-
-def _print_runs(a: "Run", b: "Run") -> None:
-    rows = [(each.name, each.id, each.experiment) for each in (a, b)]
-    widths = [max(display_width(clean(row[at])) for row in rows) for at in range(3)]
-    for label, color, row in (("-", "red", rows[0]), ("+", "green", rows[1])):
-        cells = [_pad(clean(cell), width) for cell, width in zip(row, widths, strict=True)]
-        click.echo(
-            f"{click.style(label, fg=color)} {click.style(cells[0], bold=True)}  {'  '.join(cells[1:]).rstrip()}"
-        )
-
-
-def _row(section: str, difference: "Difference") -> tuple[str, Sequence[str]]:
-    """The state, and the key, both values and, of metrics, the change, as text."""
-    key = clean(difference.key.removesuffix("_ms"))
-    a = "" if difference.state == "added" else _show(section, difference.key, difference.a)
-    b = "" if difference.state == "removed" else _show(section, difference.key, difference.b)
-    if a == b and difference.state == "changed":  # as 1 and "1", or two numbers alike to six digits
-        a, b = clean(json.dumps(difference.a)), clean(json.dumps(difference.b))
-    cells = [key, a, b]
-    if section == "metrics":
-        change, relative = (None, None) if a == b else (difference.change, difference.relative)
-        cells += ["" if change is None else f"{change:+.6g}", "" if relative is None else f"{relative:+.2%}"]
-    return difference.state, cells
-
-
-def _show(section: str, key: str, value: Any) -> str:
-    if key == "duration_ms" and section == "run":
-        return format_value(value, "duration")
-    if section == "source" and key in ("commit", "snapshot"):
-        return clean(value[:_SHORT_ID])
-    if section == "source" and key == "command":
-        import shlex
-
-        return clean(shlex.join(value))
-    return format_value(value)
-
-
-def _print_rows(rows: Sequence[tuple[str, Sequence[str]]]) -> None:
-    widths = [max(display_width(cells[at]) for _, cells in rows) for at in range(len(rows[0][1]))]
-    is_cut = sys.stdout.isatty()
-    if is_cut:
-        _narrow(widths, shutil.get_terminal_size().columns - 2)
+    assert code.a is not None
+    assert code.b is not None
+    on_terminal = output is None and sys.stdout.isatty()
+    if code.is_same:
+        hint("same code")
+        pieces: Iterator[bytes] = iter(())
     else:
-        widths = [min(width, _WIDEST) for width in widths]
-    for state, cells in rows:
-        fitted = [cut(cell, width) if is_cut else cell for cell, width in zip(cells, widths, strict=True)]
-        padded = [_pad(cell, width, right=at > 2) for at, (cell, width) in enumerate(zip(fitted, widths, strict=True))]
-        line = f"{_SIGNS[state]} {'  '.join(padded)}".rstrip()
-        click.echo(click.style(line, fg=_COLORS[state]) if state in _COLORS else line)
+        pieces = stream_patch(repo, code.a, code.b, paths=code.paths, cwd=cwd, binary=not on_terminal)
+    if on_terminal:
+        from runstone.cli.pager import page
+        from runstone.cli.patch_text import color_lines, read_lines
+
+        page(repo, color_lines(read_lines(pieces)))
+    elif output is not None:
+        with output.open("wb") as file:
+            file.writelines(pieces)
+        hint(f"wrote {output}")
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.writelines(pieces)
 
 
-def _narrow(widths: list[int], room: int) -> None:
-    """Make key and values narrower until a row fits, the widest first."""
-    while sum(widths) + 2 * (len(widths) - 1) > room:
-        at = max(range(3), key=lambda i: widths[i])
-        if widths[at] <= 8:
-            return
-        widths[at] -= 1
+def _document(
+    repo: "Repository", found: "Comparison", form: str, fetch: str, cwd: Path | None, with_equal: bool
+) -> str | dict[str, Any]:
+    if form == "--json":
+        from runstone.cli.diff_rows import as_json
+
+        return as_json(found, with_equal)
+    with closing(_patch_lines(repo, found, cwd)) as patch:
+        if form == "--md":
+            from runstone.cli.diff_md import format_md
+
+            return format_md(found, fetch, patch, with_equal=with_equal)
+        from runstone.cli.diff_html import format_html
+
+        return format_html(found, fetch, patch, with_equal=with_equal)
 
 
-def _print_commits(commits: "CommitRange", with_equal: bool) -> bool:
-    if commits.missing:
-        heading("Commits")
-        ids = ", ".join(clean(each[:_SHORT_ID]) for each in commits.missing)
-        click.echo(f"  not in this repository: {ids}. Fetch what others have: git fetch --all")
-        return True
-    if commits.a is None or commits.b is None or commits.a == commits.b:
-        if with_equal and commits.a == commits.b and commits.a is not None:
-            heading("Commits")
-            click.echo(f"  both at {commits.a[:_SHORT_ID]}")
-            return True
-        return False
-    heading("Commits")
-    a, b = commits.a[:_SHORT_ID], commits.b[:_SHORT_ID]
-    _print_log(
-        "+", "green", f"git log --oneline {a}..{b}", commits.count_b, [(c.id, c.subject) for c in commits.only_b]
-    )
-    _print_log("-", "red", f"git log --oneline {b}..{a}", commits.count_a, [(c.id, c.subject) for c in commits.only_a])
-    return True
+def _patch_lines(repo: "Repository", found: "Comparison", cwd: Path | None) -> Generator[str, None, None]:
+    from runstone.cli.patch_text import read_lines
+    from runstone.git.patch import stream_patch
+
+    code = found.code
+    if code is not None and code.files and code.a is not None and code.b is not None:
+        yield from read_lines(stream_patch(repo, code.a, code.b, paths=code.paths, cwd=cwd))
 
 
-def _print_log(sign: str, color: str, log: str, count: int, commits: Iterable[tuple[str, str]]) -> None:
-    if not count:
+def _write(output: Path | None, document: str | dict[str, Any]) -> None:
+    if output is None:
+        if isinstance(document, str):
+            click.echo(document)
+        else:
+            emit_json(document)
         return
-    click.echo(f"  {count} {'commit' if count == 1 else 'commits'}: {log}")
-    listed = list(commits)
-    for id_, subject in listed:
-        click.echo(click.style(f"{sign} {id_[:_SHORT_ID]} {clean(subject)}", fg=color))
-    if count > len(listed):
-        click.echo(f"  … and {count - len(listed)} more")
+    if not isinstance(document, str):
+        import json
 
+        from runstone.cli.text import strict
 
-def _pad(text: str, width: int, *, right: bool = False) -> str:
-    space = " " * (width - display_width(text))
-    return space + text if right else text + space
+        document = json.dumps(strict(document), indent=2, ensure_ascii=False, default=str)
+    output.write_text(f"{document.rstrip()}\n", encoding="utf-8", errors="replace")
+    hint(f"wrote {output}")

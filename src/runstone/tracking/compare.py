@@ -6,27 +6,34 @@ values. Nested params are compared leaf by leaf, so that one changed number is o
 
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
+from runstone.artifacts import pointer
+from runstone.artifacts.descriptor import Descriptor
 from runstone.errors import UsageError
-from runstone.git import layout
+from runstone.git import layout, live
+from runstone.git.branch import Draft, read_runs
+from runstone.git.compose import Composed
 from runstone.git.repository import Repository
 from runstone.index.search import get_run
 from runstone.records.dataset import Dataset
 from runstone.records.run import ParamValue, Run
-from runstone.tracking.read import read_file
+from runstone.tracking.code import CodeComparison, compare_code, has_commit
 from runstone.tracking.workspace import Workspace
 
 State = Literal["added", "removed", "changed", "equal"]
-SECTIONS = ("run", "params", "metrics", "tags", "datasets", "environment", "packages", "source", "commits")
+SECTIONS = (
+    "run", "params", "metrics", "tags", "datasets", "artifacts", "environment", "packages", "source", "commits", "code",
+)  # fmt: skip
 """What is compared, in the order it is shown."""
 
 MAX_COMMITS = 50
 """Commits listed for one side; all are counted."""
 
-_COMMIT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REQUIREMENT = re.compile(r"(?:# )?([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:==|@)\s*(.+)")
 
 
@@ -104,22 +111,43 @@ class Comparison:
         b: The second run.
         sections: By section, in the order of `SECTIONS`, everything that either run has, sorted by key.
         commits: The history between them; None if it was not asked for.
+        code: Their code; None if it was not asked for.
     """
 
     a: Run
     b: Run
     sections: Mapping[str, tuple[Difference, ...]]
     commits: CommitRange | None = None
+    code: CodeComparison | None = None
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything of what was compared differs."""
+        return (
+            any(each.state != "equal" for section in self.sections.values() for each in section)
+            or (self.commits is not None and self.commits.a != self.commits.b)
+            or (self.code is not None and self.code.is_same is False)
+        )
 
 
-def compare_runs(workspace: Workspace, run_a: str, run_b: str, *, sections: Collection[str] = SECTIONS) -> Comparison:
-    """Put two runs side by side; live ones as they stand.
+def compare_runs(
+    workspace: Workspace,
+    run_a: str,
+    run_b: str,
+    *,
+    sections: Collection[str] = SECTIONS,
+    paths: Sequence[str] = (),
+    cwd: Path | None = None,
+) -> Comparison:
+    """Put two runs side by side; live ones as they stand. Nothing is fetched.
 
     Args:
         workspace: The repository that has both.
         run_a: The id of the first run.
         run_b: The id of the second run.
         sections: Which of `SECTIONS`; the others cost nothing.
+        paths: git's pathspecs: of the code, only these.
+        cwd: What they are relative to; the top of the work tree if None.
 
     Raises:
         RunNotFound: No run has one of the ids.
@@ -128,10 +156,15 @@ def compare_runs(workspace: Workspace, run_a: str, run_b: str, *, sections: Coll
     unknown = [name for name in sections if name not in SECTIONS]
     if unknown:
         raise UsageError(f"There is no section {unknown[0]!r} to compare. There are: {', '.join(SECTIONS)}.")
-    a, b = get_run(workspace.repo, run_a), get_run(workspace.repo, run_b)
-    found = {name: _section(name, workspace, a, b) for name in SECTIONS if name in sections and name != "commits"}
-    commits = compare_commits(workspace.repo, a.source.commit, b.source.commit) if "commits" in sections else None
-    return Comparison(a, b, found, commits)
+    repo = workspace.repo
+    a, b = get_run(repo, run_a), get_run(repo, run_b)
+    draft = read_runs(repo)
+    sides = _Side(workspace, draft, a), _Side(workspace, draft, b)
+    plain = [name for name in SECTIONS if name in sections and name not in ("commits", "code")]
+    found = {name: _section(name, *sides) for name in plain}
+    commits = compare_commits(repo, a.source.commit, b.source.commit) if "commits" in sections else None
+    code = compare_code(repo, a, b, paths=paths, cwd=cwd) if "code" in sections else None
+    return Comparison(a, b, found, commits, code)
 
 
 def compare_maps(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[Difference, ...]:
@@ -149,7 +182,7 @@ def compare_params(a: Mapping[str, ParamValue], b: Mapping[str, ParamValue]) -> 
 
 def compare_commits(repo: Repository, a: str | None, b: str | None) -> CommitRange:
     """The commits that lead from one to the other, in either direction, as far as the repository has them."""
-    missing = tuple(each for each in dict.fromkeys((a, b)) if each is not None and not _has_commit(repo, each))
+    missing = tuple(each for each in dict.fromkeys((a, b)) if each is not None and not has_commit(repo, each))
     if a is None or b is None or a == b or missing:
         return CommitRange(a, b, missing)
     _, out = repo.git("rev-list", "--count", "--left-right", f"{a}...{b}")
@@ -173,11 +206,48 @@ def parse_requirements(text: str) -> dict[str, str]:
 # --- one section
 
 
-def _section(name: str, workspace: Workspace, a: Run, b: Run) -> tuple[Difference, ...]:
+class _Side:
+    """One run, and what lies beside its record, read when it is used."""
+
+    def __init__(self, workspace: Workspace, draft: Draft, run: Run) -> None:
+        self.workspace, self.run = workspace, run
+        self._draft = draft
+
+    @cached_property
+    def _live(self) -> Composed | None:
+        return live.compose_live(self.workspace.repo, self.run.id)
+
+    def packages(self) -> dict[str, str]:
+        if self._live is not None and self._live.requirements is not None:
+            return parse_requirements(self._live.requirements)
+        return parse_requirements((self._read(layout.REQUIREMENTS) or b"").decode(errors="replace"))
+
+    def artifacts(self) -> tuple[pointer.Pointer | None, list[Descriptor] | None]:
+        """The pointer to what is recorded, and all files; None for these where the listing is not in the cache."""
+        text = self._read(layout.ARTIFACTS)
+        recorded = None if text is None else pointer.parse_pointer(text, layout.ARTIFACTS)
+        found: dict[str, Descriptor] = {}
+        if recorded is not None:
+            cache = self.workspace.artifacts.cache
+            if not cache.has(recorded.digest):
+                return recorded, None
+            found = {each.path: each for each in cache.read_dir(recorded.digest)}
+        if self._live is not None:
+            found |= {path: Descriptor(path, size, md5) for path, size, md5 in self._live.artifacts}
+        return recorded, list(found.values())
+
+    def _read(self, name: str) -> bytes | None:
+        run = self.run
+        return self._draft.read(f"{layout.run_folder(run.experiment_id, run.started, run.id)}/{name}")
+
+
+def _section(name: str, a: _Side, b: _Side) -> tuple[Difference, ...]:
     if name == "params":
-        return compare_params(a.params, b.params)
+        return compare_params(a.run.params, b.run.params)
     if name == "packages":
-        return compare_maps(_packages(workspace, a), _packages(workspace, b))
+        return compare_maps(a.packages(), b.packages())
+    if name == "artifacts":
+        return _compare_artifacts(a, b)
     view = {
         "run": _run_facts,
         "metrics": lambda run: {key: summary.last for key, summary in run.metrics.items()},
@@ -186,7 +256,25 @@ def _section(name: str, workspace: Workspace, a: Run, b: Run) -> tuple[Differenc
         "environment": lambda run: _known(python=run.environment.python, platform=run.environment.platform),
         "source": _source_facts,
     }[name]
-    return compare_maps(view(a), view(b))
+    return compare_maps(view(a.run), view(b.run))
+
+
+def _compare_artifacts(a: _Side, b: _Side) -> tuple[Difference, ...]:
+    """Path by path: `{size, md5}`; where a listing is not in the cache, folders as wholes, with the number of files.
+
+    The digest alone tells whether a file changed: of files that are not here the size may not be known.
+    """
+    (pointer_a, files_a), (pointer_b, files_b) = a.artifacts(), b.artifacts()
+    if files_a is None or files_b is None:
+        wholes = [
+            {} if p is None else {f"{pointer.FOLDER}/": {"size": p.size, "md5": p.digest, "files": p.nfiles}}
+            for p in (pointer_a, pointer_b)
+        ]
+        return compare_maps(*wholes)
+    maps = [{each.path: {"size": each.size, "md5": each.md5} for each in files} for files in (files_a, files_b)]
+    digests = [{path: value["md5"] for path, value in files.items()} for files in maps]
+    found = compare_maps(*digests)
+    return tuple(Difference(each.key, each.state, *(files.get(each.key) for files in maps)) for each in found)
 
 
 def _run_facts(run: Run) -> dict[str, Any]:
@@ -216,10 +304,6 @@ def _digests(datasets: Collection[Dataset]) -> dict[str, str]:
             key = f"{name} #{number}"
         found[key] = dataset.digest
     return found
-
-
-def _packages(workspace: Workspace, run: Run) -> dict[str, str]:
-    return parse_requirements(read_file(workspace, run.id, layout.REQUIREMENTS) or "")
 
 
 def _known(**facts: Any) -> dict[str, Any]:
@@ -261,14 +345,6 @@ def _leaves(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 # --- history
-
-
-def _has_commit(repo: Repository, commit: str) -> bool:
-    """Records come from others, so only what is spelled as an id is looked for."""
-    if not _COMMIT_ID.fullmatch(commit):
-        return False
-    found = repo.objects.find(commit)
-    return found is not None and found[1] == "commit"
 
 
 def _list_commits(repo: Repository, start: str, end: str) -> tuple[Commit, ...]:
