@@ -53,6 +53,7 @@ def fluent_state() -> Iterator[None]:
     """The fluent API keeps a repository and an experiment for the process; no test sees those of another."""
     yield
     fluent._experiment = fluent._tracking_uri = None
+    fluent._joined.clear()
 
 
 @pytest.fixture(scope="session")

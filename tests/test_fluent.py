@@ -220,6 +220,8 @@ def test_a_child_joins_the_run_it_is_told(here: Path, monkeypatch: pytest.Monkey
         assert "parent" == run.id
         with runstone.start_run(nested=True) as inner:
             assert "parent" != inner.id
+    with runstone.start_run() as later:
+        assert ("parent", False) == (runstone.get_run(later.id).parent, later.has_joined)
 
 
 def test_experiments_by_name_id_and_environment(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

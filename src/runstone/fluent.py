@@ -46,6 +46,8 @@ _threads = _Threads()
 _tracking_uri: str | None = None
 _experiment: tuple[str, Workspace] | None = None
 """The id of the experiment that was set, and the repository it is in."""
+_joined: set[str] = set()
+"""Runs that this process has joined because RUNSTONE_RUN_ID named them."""
 
 
 # --- where
@@ -161,7 +163,7 @@ def start_run(
     """Begin a run and make it this thread's active one; as a context manager it ends with the block.
 
     Without arguments, a process that finds RUNSTONE_RUN_ID in its environment joins that run if its own process still
-    logs to it, and takes it up again if it has ended.
+    logs to it, and takes it up again if it has ended. It does so once; further runs it begins are nested in that one.
 
     Args:
         run_id: A run that has ended, to take it up again; or an id of the caller's own for a new one, which is then
@@ -189,13 +191,14 @@ def start_run(
     stack = _open_stack()
     if stack and not nested:
         raise RunActive(stack[-1].id)
-    if run_id is None and not stack:
-        run_id = joined = os.environ.get(RUN_VARIABLE) or None
-    else:
-        joined = None
+    told = os.environ.get(RUN_VARIABLE) if run_id is None and not stack else None
+    joined = told if told not in _joined else None
+    if joined:
+        run_id = joined
     if run_id is not None and (joined or is_made_up(run_id) or is_taken(workspace, run_id)):
         active = _take_up(workspace, run_id, tags, description, require_clean)
         if joined:
+            _joined.add(joined)
             _warn_of_experiment(workspace, active)
     else:
         code = runs.need_clean(workspace, require_clean)  # before the experiment is made
@@ -204,7 +207,7 @@ def start_run(
             _active_experiment(workspace, experiment_id),
             run_id=run_id,
             name=run_name,
-            parent=parent_run_id or (stack[-1].id if stack else None),
+            parent=parent_run_id or (stack[-1].id if stack else told),
             tags=tags,
             description=description,
             require_clean=code is not None,
