@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from runstone.index.paging import PagedList
+    from runstone.projects.checkout import Checkout
     from runstone.registry.model import RegisteredModel
     from runstone.registry.version import ModelVersion
+    from runstone.tracking.amend import Change
+    from runstone.tracking.sync import Synced
 
 DEFAULT_EXPERIMENT_ID = "0"
 """MLflow's id of the experiment `Default`; accepted wherever an experiment's id is."""
@@ -278,6 +281,41 @@ class Client:
         """Undo `delete_run`. Raises `RunNotFound`."""
         edit.restore_run(self._workspace, run_id)
 
+    def amend_run(
+        self,
+        run_id: str,
+        *,
+        reason: str,
+        params: Mapping[str, Any] | None = None,
+        metrics: Sequence[tuple[str, float, int | None]] = (),
+        tags: Mapping[str, Any] | None = None,
+        delete: Sequence[str] = (),
+        name: str | None = None,
+        note: str | None = None,
+    ) -> "list[Change]":
+        """Correct what an ended run says, with the reason; returns what changed. See `tracking.edit.amend_run`."""
+        return edit.amend_run(
+            self._workspace,
+            run_id,
+            reason=reason,
+            params=params,
+            metrics=metrics,
+            tags=tags,
+            delete=delete,
+            name=name,
+            note=note,
+        )
+
+    def move_run(self, run_id: str | Sequence[str], experiment_id: str) -> None:
+        """Put a run, or several, into another experiment; all that is found by run id stays. See `edit.move_runs`.
+
+        Raises:
+            RunNotFound, RunIsLive: There is no such run, or a process still logs to it.
+            ExperimentNotFound: No experiment has this id.
+        """
+        found = experiments.get_experiment(self._workspace.repo, self._experiment_id(experiment_id))
+        edit.move_runs(self._workspace, [run_id] if isinstance(run_id, str) else run_id, found)
+
     # --- logging
 
     @contextmanager
@@ -487,6 +525,69 @@ class Client:
             raise CopyRefused(target, "it is not an existing folder")
         self._workspace.artifacts.fetch(entries, target)
         return str(target.joinpath(*path.split("/")) if path else target)
+
+    # --- projects
+
+    def checkout(
+        self,
+        what: str,
+        target: str | os.PathLike[str] | None = None,
+        *,
+        branch: str | None = None,
+        artifacts: bool = True,
+        data: str = "inputs",
+        environment: bool = False,
+        submodules: bool = False,
+    ) -> "Checkout":
+        """Check a past run out in a linked work tree of its own; see `projects.checkout.checkout`.
+
+        Args:
+            what: A run (id, beginning of one, name), or a model version: `churn@v4`, `churn@champion`,
+                `churn/Production`.
+            target: The folder; beside the repository if not given.
+            branch: A new branch to make there.
+            artifacts: Whether to place the run's artifacts.
+            data: Which DVC-tracked files to place: `inputs`, `all` or `none`.
+            environment: Whether to build its environment; that runs code of its packages.
+            submodules: Whether to check submodules out.
+        """
+        from runstone.projects.checkout import checkout
+
+        self._recover()
+        place = None if target is None else Path(target)
+        return checkout(
+            self._workspace,
+            what,
+            place,
+            branch=branch,
+            artifacts=artifacts,
+            data=data,
+            environment=environment,
+            submodules=submodules,
+        )
+
+    # --- sharing
+
+    def sync(
+        self, remote: str | None = None, *, send: bool = True, receive: bool = True, artifacts: bool = True
+    ) -> "Synced":
+        """Share runs: first their artifacts, then the branch, then model versions; and bring those of others.
+
+        Args:
+            remote: The git remote; else that of the branch, `origin`, or the only one.
+            send: Whether to push; False brings only what others have shared.
+            receive: Whether model versions that only the remote has are made here.
+            artifacts: Whether runs are pushed together with their artifacts.
+
+        Returns:
+            What was moved.
+
+        Writes:
+            See `tracking.sync.sync`, also for what it raises.
+        """
+        from runstone.tracking.sync import sync
+
+        return sync(self._workspace, remote=remote, send=send, receive=receive, artifacts=artifacts)
 
     # --- models
 

@@ -56,16 +56,6 @@ def test_push_and_pull(invoke: Invoke, three_runs: list[str], remote: Path, git_
     assert "beta beta\n" == Path(done.stdout.strip()).read_text()
 
 
-def test_push_marked(invoke: Invoke, three_runs: list[str], remote: Path, git_repo: Path) -> None:
-    """What `push: auto` marked is sent, and the marks go."""
-    marks = git_repo / ".git" / "runstone" / "push"
-    marks.mkdir()
-    (marks / three_runs[0]).touch()
-    assert "pushed the artifacts of 1 run\n" == invoke("artifacts", "push", "--marked").stdout
-    assert [] == list(marks.iterdir())
-    assert "pushed the artifacts of 0 runs\n" == invoke("artifacts", "push", "--marked").stdout
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [

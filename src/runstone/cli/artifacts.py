@@ -75,18 +75,13 @@ def get(session: Session, run_id: str, path: str, folder: Path) -> None:
 )
 @click.argument("run_ids", metavar="[RUN]...", type=RUN, nargs=-1)
 @click.option("--all", "all_runs", is_flag=True, help="The artifacts of every run.")
-@click.option("--marked", is_flag=True, help="Those that `push: auto` could not send yet.")
 @click.option("-r", "--remote", metavar="NAME", help="Which DVC remote; the default one if not given.")
 @pass_session
-def push(session: Session, run_ids: Sequence[str], all_runs: bool, marked: bool, remote: str | None) -> None:
+def push(session: Session, run_ids: Sequence[str], all_runs: bool, remote: str | None) -> None:
     """Send the artifacts of runs to the DVC remote; what it has is not sent again."""
-    from runstone.tracking.push import all_run_ids, push_marked, push_runs
+    from runstone.tracking.push import all_run_ids, push_runs
 
-    _need_one_choice(bool(run_ids), all_runs, marked)
-    if marked:
-        count = push_marked(session.workspace)
-        click.echo(f"pushed the artifacts of {counted(count, 'run')}")
-        return
+    _need_one_choice(bool(run_ids), all_runs)
     chosen = list(run_ids) if run_ids else all_run_ids(session.workspace)
     with progress("push") as tell:
         moved = push_runs(session.workspace, chosen, remote=remote, progress=tell)

@@ -1,20 +1,11 @@
-"""Send the artifacts of runs to the DVC remote, now or, under `push: auto`, when a run has ended.
+"""Send the artifacts of runs to the DVC remote and bring them from there: of the runs that are named, by digest."""
 
-The automatic push is a process of its own that outlives the script: the end of a run never waits for a network and
-never fails for one. What it could not send stays marked and is sent with the next push.
-"""
-
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from runstone.artifacts.pointer import parse_pointer
-from runstone.errors import RunNotFound, RunstoneError
 from runstone.git import layout
 from runstone.git.branch import DVC_CONFIG, Draft, read_runs, update_runs
-from runstone.git.lock import FileLock
 from runstone.tracking.read import need_recorded
 from runstone.tracking.workspace import Workspace
 
@@ -22,8 +13,6 @@ if TYPE_CHECKING:
     from runstone.artifacts.remote import Transfer
 
 Progress = Callable[[int, int], None]
-_pushers: "list[subprocess.Popen[bytes]]" = []
-"""Processes that push and that this one began; they outlive it, and it never waits for them."""
 
 
 def push_runs(
@@ -74,63 +63,22 @@ def publish_remote(workspace: Workspace) -> None:
     update_runs(workspace.repo, change)
 
 
-def push_in_background(workspace: Workspace, run_id: str) -> None:
-    """Mark a run to be pushed, and see that a process pushes all that are marked."""
-    folder = workspace.repo.writable_state("push")
-    (folder / run_id).touch()
-    _pushers[:] = [pusher for pusher in _pushers if pusher.poll() is None]
-    if len(_pushers) >= 2:
-        return  # one pushes, the other waits for its turn and will find the mark
-    where = workspace.repo.work_tree or workspace.repo.git_dir
-    with (folder.parent / "push.log").open("ab") as log:
-        _pushers.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "runstone", "--repo", str(where), "artifacts", "push", "--marked"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=os.name == "posix",
-            )
-        )
-
-
-def push_marked(workspace: Workspace) -> int:
-    """Push the runs that are marked; returns how many. One process does it at a time.
-
-    Raises:
-        RunstoneError: A run could not be pushed; it stays marked, and the others were tried.
-    """
-    folder = workspace.repo.writable_state("push")
-    pushed = 0
-    failed: dict[str, RunstoneError] = {}
-    with FileLock(workspace.repo.cache_dir / "push.lock"):
-        while marks := [path for path in sorted(folder.iterdir()) if path.name not in failed]:
-            for mark in marks:
-                try:
-                    push_runs(workspace, [mark.name])
-                    pushed += 1
-                except RunNotFound:
-                    pass  # its branch is gone, so there is nothing left that would need its bytes
-                except RunstoneError as error:
-                    failed[mark.name] = error
-                    continue
-                mark.unlink(missing_ok=True)
-    if failed:
-        run_id, cause = next(iter(failed.items()))
-        raise RunstoneError(f"Run {run_id} could not be pushed and will be tried again: {cause}") from cause
-    return pushed
+def digests_in(draft: Draft, folder: str) -> list[str]:
+    """The digests of the folders that a run has kept: of all its artifacts, and of each model on its own."""
+    text = draft.read(f"{folder}/{layout.ARTIFACTS}")
+    if text is None:
+        return []
+    digests: dict[str, None] = {parse_pointer(text, f"{folder}/{layout.ARTIFACTS}").digest: None}
+    recorded = draft.run(folder)
+    if recorded is not None:
+        digests.update(dict.fromkeys(model.digest.removeprefix("md5:") for model in recorded.run.models))
+    return list(digests)
 
 
 def _folder_digests(workspace: Workspace, run_ids: Iterable[str]) -> list[str]:
-    """The digests of the folders of some runs: of all their artifacts, and of each model on its own."""
-    digests: dict[str, None] = {}
-    for run_id in run_ids:
-        recorded = need_recorded(workspace, run_id)
-        digests.update(dict.fromkeys(model.digest.removeprefix("md5:") for model in recorded.run.models))
-        text = recorded.files.get(layout.ARTIFACTS)
-        if text is not None:
-            digests[parse_pointer(text.decode(), f"{recorded.folder}/{layout.ARTIFACTS}").digest] = None
-    return list(digests)
+    draft = read_runs(workspace.repo)
+    folders = [need_recorded(workspace, run_id).folder for run_id in run_ids]
+    return list(dict.fromkeys(digest for folder in folders for digest in digests_in(draft, folder)))
 
 
 def all_run_ids(workspace: Workspace) -> list[str]:
