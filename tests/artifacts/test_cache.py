@@ -82,12 +82,13 @@ def test_a_file_that_changes_meanwhile_is_stored_as_what_was_hashed(cache: Cache
 
 
 def test_equal_bytes_are_stored_once(cache: Cache, tmp_path: Path) -> None:
-    """Adding again what is there does not write it anew."""
+    """Adding again what is there does not write it anew; it only looks new, so that no collection takes it."""
     first = cache.path(cache.add_bytes(b"hi")).stat()
+    os.utime(cache.path(HI), (0, 0))
     (tmp_path / "same").write_bytes(b"hi")
     cache.add_file(tmp_path / "same")
     again = cache.path(HI).stat()
-    assert (first.st_ino, first.st_mtime_ns) == (again.st_ino, again.st_mtime_ns)
+    assert (first.st_ino, True) == (again.st_ino, again.st_mtime >= first.st_mtime - 1)
 
 
 def test_a_torn_object_does_not_count_and_is_healed(cache: Cache) -> None:

@@ -34,9 +34,9 @@ def run_cli(
 
 
 def run_on_terminal(
-    *arguments: str, cwd: Path, columns: int = 80, env: Mapping[str, str] | None = None
+    *arguments: str, cwd: Path, columns: int = 80, env: Mapping[str, str] | None = None, answer: str = ""
 ) -> tuple[int, str]:
-    """Run `runstone` on a terminal of its own; its exit code, and what it showed."""
+    """Run `runstone` on a terminal of its own, where `answer` is typed; its exit code, and what it showed."""
     import pty
 
     pid, terminal = pty.fork()
@@ -50,6 +50,7 @@ def run_on_terminal(
         variables = environment({"TERM": "xterm", **(env or {})})
         variables.pop("COLUMNS", None)
         os.execve(sys.executable, [*COMMAND, *arguments], variables)
+    os.write(terminal, answer.encode())
     shown = b""
     while True:
         try:

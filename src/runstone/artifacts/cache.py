@@ -270,6 +270,19 @@ class Cache:
             return self._fallback._path(digest)
         return path
 
+    def _freshen(self, digest: str, size: int) -> bool:
+        """Whether the bytes are here; if so they look new, so that `removal` leaves them to whoever adds them now."""
+        path = self._path(digest)
+        if size_of(path) != size:
+            return False
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return False  # removed at this moment
+        except PermissionError:
+            pass  # another user's, in a shared cache
+        return True
+
     def _known_size(self, entry: Descriptor) -> int:
         size = entry.size if entry.size is not None else self.size(entry.md5)
         if size is None:
@@ -277,7 +290,7 @@ class Cache:
         return size
 
     def _store(self, digest: str, data: bytes) -> None:
-        if size_of(self._path(digest)) == len(data):
+        if self._freshen(digest, len(data)):
             return
         with self._temporary() as temporary:
             handle = os.open(temporary, NEW, 0o444)
@@ -293,7 +306,7 @@ class Cache:
     def _place(self, temporary: str, digest: str, size: int) -> None:
         """Give a finished file its name, unless the bytes are here; a torn object of the same name is replaced."""
         path = self._path(digest)
-        if size_of(path) == size:
+        if self._freshen(digest, size):
             os.unlink(temporary)
             return
         try:

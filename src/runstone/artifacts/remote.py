@@ -191,6 +191,11 @@ class Remote:
         size += self._bring(need_files, cache, count)
         return Transfer(len(need) + len(need_files), size)
 
+    def delete(self, digests: Sequence[str]) -> None:
+        """Remove objects that are there; use `removal.remove_remote`, which knows the order."""
+        with self._explained("written"):
+            self._fs.remove([self._odb.oid_to_path(check_digest(digest)) for digest in digests])
+
     @cached_property
     def _connection(self) -> tuple[Any, str, Mapping[str, Any]]:
         """DVC's file system, the path of the remote on it, and the remote's settings."""

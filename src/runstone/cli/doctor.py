@@ -12,14 +12,16 @@ from runstone.cli.session import Session, pass_session
     examples="""
     runstone doctor          examine; nothing is changed
     runstone doctor --fix    repair what can be repaired without losing anything
+    runstone doctor --all    look for the artifacts of every run
     runstone doctor --json   for a report
     """,
 )
-@click.option("--fix", is_flag=True, help="Repair first: stale locks, empty objects, a broken branch, the index.")
+@click.option("--fix", is_flag=True, help="Repair first: locks, empty objects, refs, tags, work trees, the index.")
+@click.option("--all", "all_artifacts", is_flag=True, help="Look for the artifacts of all runs, not of the newest 20.")
 @json_option
 @click.pass_context
 @pass_session
-def doctor(session: Session, ctx: click.Context, fix: bool, form: Form) -> None:
+def doctor(session: Session, ctx: click.Context, fix: bool, all_artifacts: bool, form: Form) -> None:
     """Examine git, the repository, its runs and artifacts, and DVC; exit code 1 if something is wrong."""
     from runstone.tracking.doctor import examine
     from runstone.tracking.mend import mend
@@ -28,7 +30,7 @@ def doctor(session: Session, ctx: click.Context, fix: bool, form: Form) -> None:
         for done in mend(session.workspace):
             click.echo(clean(done), err=True)
     findings = []
-    for found in examine(session.workspace):
+    for found in examine(session.workspace, all_artifacts=all_artifacts):
         findings.append(found)
         if form == "table":
             click.echo(f"{styled_status(found.state)}{' ' * (6 - len(found.state))}{found.name}: {clean(found.detail)}")

@@ -1,4 +1,4 @@
-"""`runstone runs`: list, show, search, delete, restore and tag runs."""
+"""`runstone runs`: list, show, search, delete, restore and tag runs, and the log of what happened to them."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from runstone.cli.session import EXPERIMENT, RUN, Session, pass_session
 if TYPE_CHECKING:
     from runstone.records.experiment import Experiment
 
+_POINT = "Set the last value of a metric, or the one at a step; may be repeated."
 _COLUMNS = "name,metrics.mse,params.lr,min(metrics.loss),tags.team,started,duration"
 
 
@@ -201,6 +202,126 @@ def tag(session: Session, run_id: str, pairs: Sequence[str], deleted: Sequence[s
         if tags:
             session.client.log_batch(run_id, tags=tags)
     _say_push(session)
+
+
+@runs.command(
+    "amend",
+    examples="""
+    runstone runs amend brave-otter-17 --reason "measured with the wrong split" -m auc=0.71
+    runstone runs amend brave-otter-17 --reason "typo" -p lr=0.01 --delete-param lrr
+    runstone runs amend brave-otter-17 --reason "epoch 3 was cut short" -m loss=0.4@3
+    """,
+)
+@click.argument("run_id", metavar="RUN", type=RUN)
+@click.option("--reason", required=True, help="Why it was wrong; kept in the record and in the commit.")
+@click.option("-p", "--param", "params", metavar="KEY=VALUE", multiple=True, help="Set a param; may be repeated.")
+@click.option("-m", "--metric", "metrics", metavar="KEY=NUMBER[@STEP]", multiple=True, help=_POINT)
+@click.option("-t", "--tag", "tags", metavar="KEY=TEXT", multiple=True, help="Set a tag; may be repeated.")
+@click.option("--delete-param", "deleted", metavar="KEY", multiple=True, help="Take a param away; may be repeated.")
+@click.option("--name", help="What people call it.")
+@click.option("--note", metavar="TEXT", help="Its notes, as Markdown; - reads them from standard input.")
+@pass_session
+def amend(
+    session: Session,
+    run_id: str,
+    reason: str,
+    params: Sequence[str],
+    metrics: Sequence[str],
+    tags: Sequence[str],
+    deleted: Sequence[str],
+    name: str | None,
+    note: str | None,
+) -> None:
+    """Correct an ended run, and say why.
+
+    What it said before stays in the history of the branch, and the commit tells each value, old and new.
+    """
+    import sys
+
+    from runstone.cli.output import clean
+    from runstone.cli.pairs import parse_metric, parse_pairs, parse_params
+
+    points = [
+        (key, value, step if "@" in text else None) for text in metrics for key, value, step in [parse_metric(text)]
+    ]
+    changes = session.client.amend_run(
+        run_id,
+        reason=reason,
+        params=parse_params(params),
+        metrics=points,
+        tags=parse_pairs(tags),
+        delete=deleted,
+        name=name,
+        note=sys.stdin.read() if note == "-" else note,
+    )
+    for change in changes:
+        click.echo(clean(change))
+    if not changes:
+        hint("All of this was so already, so nothing was changed.")
+        return
+    _say_push(session)
+
+
+@runs.command(
+    "mv",
+    examples="""
+    runstone runs mv brave-otter-17 0192f3ab churn   both, to the experiment churn
+    """,
+)
+@click.argument("run_ids", metavar="RUN...", type=RUN, nargs=-1, required=True)
+@click.argument("experiment")
+@pass_session
+def mv(session: Session, run_ids: Sequence[str], experiment: str) -> None:
+    """Put runs into another EXPERIMENT, by name or id; it is made if there is none, as `runstone log -e` does.
+
+    Their ids stay, and so does all that is found by them: artifacts, model versions, parents and children.
+    """
+    from runstone.errors import ExperimentNotFound
+    from runstone.index.experiments import find_experiment
+    from runstone.tracking.experiment import ensure_experiment
+
+    repo = session.repo
+    try:
+        target = find_experiment(repo, experiment)
+        if target.lifecycle_stage == "deleted":
+            target = ensure_experiment(repo, target.name)  # says that it is deleted, and what to do
+    except ExperimentNotFound:
+        target = ensure_experiment(repo, experiment)
+        hint(f"Made the experiment {target.name}.")
+    session.client.move_run(run_ids, target.experiment_id)
+    for run_id in run_ids:
+        click.echo(f"moved {run_id}")
+    _say_push(session)
+
+
+@runs.command(
+    "log",
+    examples="""
+    runstone runs log                         what happened, the newest first
+    runstone runs log -n 5 --oneline          the last five, a line each
+    runstone runs log brave-otter-17          what happened to one run, with what changed in its record
+    runstone runs log -e churn --since 2026-11-01
+    runstone runs log --since '3 days' --json
+    """,
+)
+@click.argument("run", metavar="[RUN]", required=False)
+@click.option("-n", "--limit", type=click.IntRange(min=0), metavar="N", default=0, help="Only so many, the newest.")
+@click.option("-e", "--experiment", type=EXPERIMENT, help="Only of this experiment and its runs; name or id.")
+@click.option("--since", metavar="TIME", help="Not older: as 2026-11-22, 2026-11-22T06:12Z, '3 days', 2h, yesterday.")
+@click.option("--until", metavar="TIME", help="Not newer; a day counts as a whole.")
+@click.option("--oneline", is_flag=True, help="One line for each.")
+@click.option("--reverse", is_flag=True, help="The oldest of them first.")
+@json_option
+@pass_session
+def log(session: Session, /, run: str | None, **options: Any) -> None:
+    """Show what happened to the runs, one entry for each commit of their branch: who recorded, changed or deleted what.
+
+    As `git log --first-parent` on that branch; it is paged as git's is. With RUN, also one that was removed, only what
+    happened to it, and what changed in its record, field by field.
+    """
+    from runstone.cli.run_log import print_log
+
+    print_log(session, run, **options)
 
 
 def _print_tags(session: Session, run_id: str) -> None:

@@ -3,10 +3,12 @@
 import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from runstone.errors import DiskFull, ReadOnlyRepository
 
+_ATTEMPTS = 100
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 
@@ -33,11 +35,7 @@ def write_object_file(path: str, data: bytes, *, shared: int, sync: bool) -> Non
     folder = path.rpartition("/")[0]
     temporary = f"{folder}/tmp_obj_{os.urandom(6).hex()}"  # a name that `git gc` cleans up
     try:
-        try:
-            descriptor = os.open(temporary, NEW_FILE, 0o444)
-        except FileNotFoundError:
-            _make_folder(Path(folder), shared)
-            descriptor = os.open(temporary, NEW_FILE, 0o444)
+        descriptor = _open_new(temporary, folder, shared)
         try:
             write_all(descriptor, data)
             if shared:
@@ -88,7 +86,18 @@ def shared_folder_mode(mode: int, shared: int) -> int:
     return stat.S_IMODE(mode) | shared | (shared & 0o444) >> 2 | stat.S_ISGID
 
 
+def _open_new(temporary: str, folder: str, shared: int) -> int:
+    """Open a new file, its folder made if need be: again and again, since `git gc` removes a folder that is empty."""
+    for _ in range(_ATTEMPTS):
+        try:
+            return os.open(temporary, NEW_FILE, 0o444)
+        except FileNotFoundError:
+            _make_folder(Path(folder), shared)
+    return os.open(temporary, NEW_FILE, 0o444)
+
+
 def _make_folder(folder: Path, shared: int) -> None:
     folder.mkdir(exist_ok=True)
     if shared:
-        folder.chmod(shared_folder_mode(folder.stat().st_mode, shared))
+        with suppress(FileNotFoundError):  # removed again at this moment
+            folder.chmod(shared_folder_mode(folder.stat().st_mode, shared))

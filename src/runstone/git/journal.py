@@ -15,7 +15,7 @@ from time import time, time_ns
 from typing import Any
 
 from runstone.errors import DiskFull, ReadOnlyRepository, RunEnded
-from runstone.git import forks
+from runstone.git import copies, forks
 from runstone.git.lines import (
     ARTIFACT,
     COMMITTED,
@@ -325,14 +325,17 @@ def read_ended(path: Path) -> Journal:
 
 
 def is_abandoned(entry: Entry) -> bool:
-    """Whether a live journal's writer is dead. Of a process on another machine that cannot be known: then no."""
+    """Whether a live journal's writer is dead, or logs into another file, of which this one is a copy.
+
+    Of a process on another machine neither can be known: then no.
+    """
     if not entry.live:
         return False
     try:
         header = read_header(entry.path)
         writer = Owner.from_document(header) if header is not None else None
         if writer is not None:
-            return not is_alive(writer)
+            return not is_alive(writer) or copies.is_copy(entry.path, writer)
         # No writer leaves a file without its first line; power loss may, and people.
         return entry.path.stat().st_mtime < time() - _ORPHAN_AGE_S
     except OSError:
@@ -340,11 +343,17 @@ def is_abandoned(entry: Entry) -> bool:
 
 
 def end_abandoned(entry: Entry) -> Path | None:
-    """Hand a dead writer's journal over to be committed; see `read_ended`.
+    """Hand a dead writer's journal over to be committed; see `read_ended`. The copy of one is put aside.
 
     Returns:
-        The file under its new name; None if another process did it first. Only a torn last line is dropped.
+        The file under its new name; None if another process did it first, or it is a copy. Only a torn last line is
+        dropped.
     """
+    header = read_header(entry.path)
+    writer = Owner.from_document(header) if header is not None else None
+    if writer is not None and is_alive(writer) and copies.is_copy(entry.path, writer):
+        copies.put_aside(entry.path)
+        return None
     ended = entry.path.with_suffix(_ENDED)
     try:
         seen = entry.path.stat()

@@ -11,7 +11,15 @@ import time
 from functools import cached_property
 from pathlib import Path
 
-from runstone.errors import DiskFull, GitFailed, NotARepository, ReadOnlyRepository, UsageError
+from runstone.errors import (
+    DiskFull,
+    GitFailed,
+    NotARepository,
+    ReadOnlyRepository,
+    RepositoryMoved,
+    RunstoneError,
+    UsageError,
+)
 from runstone.git.files import shared_folder_mode
 from runstone.git.lock import FileLock, can_lock
 from runstone.git.objectlog import ObjectLog
@@ -72,7 +80,7 @@ class Repository:
                     return cls._ask(start, [f"--git-dir={hinted}", *([f"--work-tree={tree}"] if tree else [])])
                 except GitFailed:
                     raise NotARepository(start) from None
-            raise NotARepository(start) from None
+            raise _explain_absence(start) from None
 
     @classmethod
     def _ask(cls, start: Path, options: list[str]) -> "Repository":
@@ -272,3 +280,17 @@ class Repository:
         for part in ("objects", "refs"):
             if part in self.__dict__:
                 self.__dict__[part].close()
+
+
+def _explain_absence(start: Path) -> RunstoneError:
+    """Why no repository holds a folder: mostly there is none; a linked work tree may have lost its own."""
+    for folder in (start, *start.parents):
+        try:
+            text = (folder / ".git").read_text("utf-8", "surrogateescape")
+        except OSError:
+            continue
+        named = text.removeprefix("gitdir: ").strip()
+        if text.startswith("gitdir: ") and "/worktrees/" in named and not Path(named).exists():
+            return RepositoryMoved(folder, named.partition("/worktrees/")[0])
+        break
+    return NotARepository(start)

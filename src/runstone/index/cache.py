@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from runstone.errors import RecordsSkipped
+from runstone.errors import RecordsSkipped, UsageError
 from runstone.git.repository import Repository
 from runstone.index import mirror, tables
 from runstone.index.mirror import Progress
@@ -204,7 +204,7 @@ def open_index(repo: Repository) -> Index:
     """The index of a repository, shared by all of this process that use it."""
     try:
         path: Path | None = repo.cache_dir / FILE
-    except OSError:
+    except (OSError, UsageError):  # the latter where neither the repository nor the home folder can be written
         path = None
     key = (str(path or repo.common_dir), repo.runs_ref)
     with _OPEN_LOCK:

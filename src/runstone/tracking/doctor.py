@@ -15,10 +15,11 @@ from typing import Literal
 
 from runstone.artifacts.pointer import parse_pointer
 from runstone.errors import GitFailed, RemoteNotConfigured, RunstoneError
-from runstone.git import journal, layout
+from runstone.git import copies, journal, layout
 from runstone.git.branch import Draft
 from runstone.git.process import run_git
 from runstone.git.repository import Repository
+from runstone.tracking import ailments, autosync
 from runstone.tracking.workspace import Workspace
 
 State = Literal["ok", "warn", "fail"]
@@ -48,24 +49,19 @@ class Finding:
     advice: str = ""
 
 
-def examine(workspace: Workspace) -> Iterator[Finding]:
-    """All checks, one after the other; one that cannot be carried out is itself a finding."""
+def examine(workspace: Workspace, *, all_artifacts: bool = False) -> Iterator[Finding]:
+    """All checks, one after the other; one that cannot be carried out is itself a finding.
+
+    Args:
+        workspace: The repository.
+        all_artifacts: Look for the artifacts of every run, not of the newest alone.
+    """
     for name, check in _CHECKS.items():
         try:
-            found = check(workspace)
+            found = _artifacts(workspace, None) if check is _artifacts and all_artifacts else check(workspace)
         except (RunstoneError, OSError, sqlite3.Error) as error:
             found = Finding(name, "fail", str(error), "")
         yield found
-
-
-def broken_ref(repo: Repository) -> Path | None:
-    """The file of the branch of runs, where it holds no object's id (a power cut leaves it empty)."""
-    path = repo.common_dir / repo.runs_ref
-    try:
-        text = path.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    return None if re.fullmatch(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\n?|ref: .+\n", text) else path
 
 
 def empty_objects(repo: Repository) -> list[Path]:
@@ -123,8 +119,8 @@ def _identity(workspace: Workspace) -> Finding:
 
 def _branch(workspace: Workspace) -> Finding:
     repo = workspace.repo
-    broken = broken_ref(repo)
-    if broken is not None:
+    broken = repo.common_dir / repo.runs_ref
+    if broken in ailments.broken_refs(repo):
         return Finding("runs branch", "fail", f"{broken} holds no commit's id", "Mend it: `runstone doctor --fix`")
     tip = repo.refs.read(repo.runs_ref)
     if tip is None:
@@ -139,6 +135,77 @@ def _branch(workspace: Workspace) -> Finding:
         detail = f"{repo.runs_ref} is checked out in {place}, where each run recorded since looks deleted"
         return Finding("runs branch", "warn", detail, f"Let go of it: `git -C {quote(place)} checkout --detach`")
     return Finding("runs branch", "ok", f"{repo.runs_ref} is at {tip[:12]}")
+
+
+def _refs(workspace: Workspace) -> Finding:
+    """Refs that git cannot read, or that lead nowhere: each makes `git gc`, and often `git fetch`, fail."""
+    repo = workspace.repo
+    broken = [path for path in ailments.broken_refs(repo) if path != repo.common_dir / repo.runs_ref]
+    if broken:
+        detail = f"{_counted(len(broken), 'file')} below refs/ with no object's id, as {broken[0]}"
+        return Finding("refs", "fail", detail, "Mend it: `runstone doctor --fix`")
+    dangling = {ref: oid for ref, oid in ailments.dangling_refs(repo).items() if ref != repo.runs_ref}
+    if dangling:
+        ref, oid = next(iter(dangling.items()))
+        detail = f"{_counted(len(dangling), 'ref')} to what is missing, as {ref} to {oid}"
+        step = "Mend what can be: `runstone doctor --fix`; else get it from a clone: `git fetch --refetch origin`"
+        return Finding("refs", "fail", detail, step)
+    snapshots = ailments.abandoned_snapshots(repo)
+    if snapshots:
+        detail = f"{_counted(len(snapshots), 'snapshot')} held that no live run needs"
+        return Finding("refs", "warn", detail, "Let go of them: `runstone doctor --fix`")
+    return Finding("refs", "ok", "each leads to what it names")
+
+
+def _shared(workspace: Workspace) -> Finding:
+    """The branch of runs, beside what the remotes were last seen to have of it."""
+    repo = workspace.repo
+    own = repo.refs.read(repo.runs_ref)
+    found = []
+    for ref, theirs in repo.refs.list("refs/remotes/").items():
+        remote, _, branch = ref.removeprefix("refs/remotes/").partition("/")
+        if own is None or branch != repo.config.branch or repo.objects.resolve(theirs) is None:
+            continue
+        ahead, behind = ailments.ahead_behind(repo, own, theirs)
+        if ahead and behind:
+            detail = f"{_counted(ahead, 'event')} here and {behind} on {remote} that the other has not"
+            return Finding("sharing", "warn", detail, "Join them; nothing is lost: `runstone sync`")
+        if ahead or behind:
+            found.append(f"{ahead or behind} {'not sent to' if ahead else 'not taken from'} {remote} yet")
+    failure = autosync.state(workspace).failure
+    if failure is not None:
+        detail = f"what `push: auto` began in the background has failed: {failure}"
+        return Finding("sharing", "warn", detail, "Try it again: `runstone sync`")
+    return Finding("sharing", "ok", ", ".join(found) or "nothing waits to be sent, as far as is known here")
+
+
+def _tags(workspace: Workspace) -> Finding:
+    """Tags of model versions: the same here as on the remotes, and on commits of the branch of runs."""
+    repo = workspace.repo
+    diverged = ailments.diverged_tags(repo)
+    if diverged:
+        one = diverged[0]
+        detail = f"{_counted(len(diverged), 'version')} not the same here as on {one.remote}, as {one.tag}"
+        step = "Keep both, those here under new numbers: `runstone doctor --fix`"
+        return Finding("version tags", "fail", detail, step)
+    lost = ailments.unreachable_versions(repo)
+    if lost:
+        detail = f"{_counted(len(lost), 'version')} on a commit that the branch of runs does not lead to, as {lost[0]}"
+        step = "Get the runs that they are of: `runstone sync`. The tags hold on to their commits meanwhile."
+        return Finding("version tags", "warn", detail, step)
+    return Finding("version tags", "ok", "each is on a commit of the branch of runs")
+
+
+def _worktrees(workspace: Workspace) -> Finding:
+    lost = ailments.lost_worktrees(workspace.repo)
+    if not lost:
+        return Finding("work trees", "ok", "all are where git expects them")
+    one = lost[0]
+    what = "is gone" if one.is_gone else "was moved, or the repository was"
+    step = "Mend it: `runstone doctor --fix`"
+    if one.is_gone and not one.is_safe:
+        step = f"No branch leads to what was checked out there. Keep it: `git branch NAME {one.commit}`, then --fix"
+    return Finding("work trees", "warn", f"{one.path} {what}", step)
 
 
 def _objects(workspace: Workspace) -> Finding:
@@ -186,6 +253,11 @@ def _journals(workspace: Workspace) -> Finding:
         step = f"What could be read is recorded. Look at the files, then remove them: {folder}"
         detail = f"{_counted(len(damaged), 'journal')} damaged, as {damaged[0].name}"
         return Finding("journals", "warn", detail, step)
+    copied = sorted((repo.state_dir / "journal" / copies.FOLDER).glob("*"))
+    if copied:
+        detail = f"{_counted(len(copied), 'journal')} of runs that are recorded where this folder was copied from"
+        step = f"Remove them; or, if that is lost: `mv {quote(str(copied[0]))} {quote(str(copied[0].parent.parent))}`"
+        return Finding("journals", "warn", detail, f"{step}, then `runstone recover`")
     entries = journal.list_entries(repo)
     waiting = sorted({entry.run_id for entry in entries if not entry.live or journal.is_abandoned(entry)})
     if waiting:
@@ -236,11 +308,12 @@ def _dvc(workspace: Workspace) -> Finding:
     return Finding("dvc", "ok", f"remote {remote.name} at {remote.url}")
 
 
-def _artifacts(workspace: Workspace) -> Finding:
-    """The bytes of the newest runs: in the cache, or else on the remote."""
-    absent = _absent(workspace)
+def _artifacts(workspace: Workspace, newest: int | None = _RECENT) -> Finding:
+    """The bytes of the newest runs, or of all: in the cache, or else on the remote."""
+    whose = "all runs" if newest is None else f"the newest {newest} runs"
+    absent = _absent(workspace, newest)
     if not absent:
-        return Finding("artifacts", "ok", f"those of the newest {_RECENT} runs are in the cache")
+        return Finding("artifacts", "ok", f"those of {whose} are in the cache")
     remote = workspace.artifacts.remote() if find_spec("dvc") is not None else None
     lost = absent if remote is None else remote.missing(absent)
     if lost:
@@ -250,29 +323,32 @@ def _artifacts(workspace: Workspace) -> Finding:
         return Finding(
             "artifacts", "fail", f"{_counted(len(lost), 'object')} missing in {where}, as of run {runs[0]}", step
         )
-    return Finding(
-        "artifacts", "ok", f"{_counted(len(absent), 'object')} of the newest {_RECENT} runs only on the remote"
-    )
+    return Finding("artifacts", "ok", f"{_counted(len(absent), 'object')} of {whose} only on the remote")
 
 
-def _absent(workspace: Workspace) -> dict[str, str]:
-    """Digests of the newest runs that the cache lacks, each with a run that has it."""
+def _absent(workspace: Workspace, newest: int | None) -> dict[str, str]:
+    """Digests of the newest runs, or of all, that the cache lacks, each with a run that has it."""
     from runstone.index.search import search_runs
 
     draft = Draft(workspace.repo, workspace.repo.refs.read(workspace.repo.runs_ref))
     cache = workspace.artifacts.cache
     absent: dict[str, str] = {}
-    for run in search_runs(workspace.repo, max_results=_RECENT):
-        where = f"{layout.run_folder(run.experiment_id, run.started, run.id)}/{layout.ARTIFACTS}"
-        text = draft.read(where)
-        if text is None:
-            continue
-        digest = parse_pointer(text, where).digest
-        if not cache.has(digest):
-            absent[digest] = run.id
-            continue
-        absent.update({entry.md5: run.id for entry in cache.read_dir(digest) if not cache.has(entry.md5)})
-    return absent
+    token: str | None = None
+    while True:
+        page = search_runs(workspace.repo, max_results=newest or 1000, page_token=token)
+        for run in page:
+            where = f"{layout.run_folder(run.experiment_id, run.started, run.id)}/{layout.ARTIFACTS}"
+            text = draft.read(where)
+            if text is None:
+                continue
+            digest = parse_pointer(text, where).digest
+            if not cache.has(digest):
+                absent[digest] = run.id
+                continue
+            absent.update({entry.md5: run.id for entry in cache.read_dir(digest) if not cache.has(entry.md5)})
+        token = page.token
+        if newest is not None or token is None:
+            return absent
 
 
 def _pushes(workspace: Workspace) -> Finding:
@@ -295,6 +371,10 @@ _CHECKS: dict[str, Callable[[Workspace], Finding]] = {
     "settings": _settings,
     "identity": _identity,
     "runs branch": _branch,
+    "refs": _refs,
+    "sharing": _shared,
+    "version tags": _tags,
+    "work trees": _worktrees,
     "objects": _objects,
     "locks": _locks,
     "journals": _journals,
