@@ -34,10 +34,7 @@ def test_options_are_written_and_what_else_is_there_stays(git_repo: Path) -> Non
     expected = "# ours\npush: auto\nregistry: reg\nbranch: experiments/runs\npromotion: review\n"
     assert expected == (git_repo / "runstone.yaml").read_text()
     assert "wrote runstone.yaml\nbegan the branch experiments/runs\n" == done.stdout
-    hints = (
-        "Keep the settings: `git add runstone.yaml && git commit -m 'Set up Runstone'`\n"
-        "Share the branch: `git push origin experiments/runs`\n"
-    )
+    hints = "Keep the settings: `git add runstone.yaml && git commit -m 'Set up Runstone'`\nShare it: `runstone sync`\n"
     assert hints + TRACK == done.stderr
     again = run_cli("init", "--push", "auto", "--branch", "experiments/runs", "--review", cwd=git_repo)
     assert "the branch experiments/runs is there\n" == again.stdout

@@ -198,7 +198,7 @@ def test_rm_says_how_to_share_where_there_is_a_remote(
 ) -> None:
     """The next git step, with the remote's own name."""
     git("remote", "add", "upstream", bare_remote, cwd=git_repo)
-    assert "Share it: `git push upstream runs`\n" in run_cli("runs", "rm", "odd-newt-3", cwd=git_repo).stderr
+    assert "Share it: `runstone sync`\n" in run_cli("runs", "rm", "odd-newt-3", cwd=git_repo).stderr
 
 
 def test_tag(invoke: Invoke, three_runs: list[str], git_repo: Path) -> None:

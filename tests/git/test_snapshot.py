@@ -224,6 +224,15 @@ def test_a_clean_tree_writes_nothing(git_repo: Path) -> None:
     assert before == sorted(path.name for path in (git_repo / ".git").rglob("*") if "runstone" not in path.as_posix())
 
 
+def test_a_linked_work_tree_inside_is_no_part_of_it(git_repo: Path, tmp_path: Path) -> None:
+    """Where somebody checked a past run out there, the tree is as clean as before; another repository is named."""
+    git("worktree", "add", "-q", "--detach", "past/run", cwd=git_repo)
+    taken = snap(git_repo)
+    assert (False, ()) == (taken.dirty, taken.left_out)
+    make_repository(git_repo / "other")
+    assert ("other/",) == tuple(one.path for one in snap(git_repo).left_out)
+
+
 def test_equal_trees_are_one_snapshot_in_every_clone(git_repo: Path, tmp_path: Path) -> None:
     """The commit depends on HEAD and the tree alone: not on who takes it, when, or where; another tree is another."""
     git("clone", "-q", git_repo.as_uri(), "clone", cwd=tmp_path)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from runstone.errors import RemoteUnreachable
+from runstone.git.lock import FileLock
 from runstone.tracking import autosync
 from runstone.tracking.read import need_recorded
 from runstone.tracking.workspace import Workspace
@@ -58,6 +59,17 @@ def test_a_run_without_files_is_sent_too(team: Team) -> None:
     run_python("import runstone\nwith runstone.start_run(run_id='one'): pass", cwd=team.folder / "ann")
     log = autosync.log_file(Workspace.open(team.folder / "ann").repo)
     wait(lambda: team.tip() is not None and ["one"] == team.runs(), log)
+
+
+def test_a_linked_work_tree_may_be_gone_before_the_sync(team: Team) -> None:
+    """As that of a rerun is: the repository syncs all the same."""
+    ann, linked = team.folder / "ann", team.folder / "linked"
+    git("worktree", "add", "-q", "--detach", linked, cwd=ann)
+    (linked / "runstone.yaml").write_text("push: auto\n")
+    with FileLock(Workspace.open(ann).repo.cache_dir / "autosync.lock"):
+        run_python("import runstone\nwith runstone.start_run(run_id='one'): pass", cwd=linked)
+        git("worktree", "remove", "--force", linked, cwd=ann)
+    wait(lambda: team.tip() is not None and ["one"] == team.runs(), autosync.log_file(Workspace.open(ann).repo))
 
 
 def test_at_most_one_waits(team: Team) -> None:

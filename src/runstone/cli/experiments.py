@@ -142,7 +142,7 @@ def create(session: Session, name: str, description: str | None, tags: Sequence[
     if description is not None:
         session.client.set_experiment_tag(experiment_id, "mlflow.note.content", description)
     click.echo(experiment_id)
-    _say_push(session)
+    session.say_share()
 
 
 experiments.add_command(create, "new")
@@ -161,7 +161,7 @@ def rename(session: Session, experiment: "Experiment", name: str) -> None:
     """Give an experiment another name; its id, and its folder, stay."""
     session.client.rename_experiment(experiment.experiment_id, name)
     click.echo(f"renamed {experiment.experiment_id}")
-    _say_push(session)
+    session.say_share()
 
 
 @experiments.command(
@@ -179,7 +179,7 @@ def rm(session: Session, experiments_: "Sequence[Experiment]") -> None:
         session.client.delete_experiment(experiment.experiment_id)
         click.echo(f"deleted {experiment.experiment_id}")
     hint(f"Undo: `runstone experiments restore {' '.join(each.experiment_id for each in experiments_)}`")
-    _say_push(session)
+    session.say_share()
 
 
 @experiments.command(
@@ -195,7 +195,7 @@ def restore(session: Session, experiments_: "Sequence[Experiment]") -> None:
     for experiment in experiments_:
         session.client.restore_experiment(experiment.experiment_id)
         click.echo(f"restored {experiment.experiment_id}")
-    _say_push(session)
+    session.say_share()
 
 
 @experiments.command(
@@ -224,7 +224,7 @@ def tag(session: Session, experiment: "Experiment", pairs: Sequence[str], delete
         for key, value in experiment.tags.items():
             click.echo(f"{clean(key)}={clean(value)}")
         return
-    _say_push(session)
+    session.say_share()
 
 
 def _count_runs(session: Session) -> tuple[Counter[str], dict[str, int]]:
@@ -257,9 +257,3 @@ def _value(experiment: "Experiment", name: str, counts: Counter[str], newest: di
     if name not in values:
         raise click.UsageError(f"Experiments have no column {name!r}. There are: {', '.join(values)}, tags.KEY.")
     return values[name]
-
-
-def _say_push(session: Session) -> None:
-    command = session.push_hint(session.workspace.repo.config.branch)
-    if command:
-        hint(f"Share it: `{command}`")

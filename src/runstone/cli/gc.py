@@ -76,9 +76,8 @@ def gc(
         emit_json(_document(done, dry_run=False))
         return
     click.echo(f"removed {_sum(done)}")
-    share = session.push_hint(session.workspace.repo.config.branch)
-    if done.runs and share:
-        hint(f"Share it: `{share}`")
+    if done.runs:
+        session.say_share()
 
 
 def parse_age(text: str) -> float:

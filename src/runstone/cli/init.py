@@ -12,11 +12,11 @@ from runstone.cli.session import Session, pass_session
     examples="""
     runstone init                                    begin the branch of runs; nothing else is needed
     runstone init --remote s3://bucket/runs          where artifacts are pushed to
-    runstone init --push auto                        push them when a run ends
+    runstone init --push auto                        sync by itself when a run ends
     runstone init --review                           stages and aliases move by pull request
     """,
 )
-@click.option("--push", type=click.Choice(["auto", "manual"]), help="Whether artifacts are pushed when a run ends.")
+@click.option("--push", type=click.Choice(["auto", "manual"]), help="Whether runs are synced when one ends.")
 @click.option("--branch", metavar="NAME", help="The branch that holds the runs.")
 @click.option("--review", is_flag=True, help="Stages and aliases of models move by reviewed commits only.")
 @click.option("--remote", metavar="URL", help="Where artifacts are pushed to: a folder or a URL that DVC knows.")
@@ -40,7 +40,6 @@ def init(session: Session, push: str | None, branch: str | None, review: bool, r
         click.echo("wrote the remote to .dvc/config on it")
     if done.settings_written:
         hint("Keep the settings: `git add runstone.yaml && git commit -m 'Set up Runstone'`")
-    command_ = session.push_hint(name)
-    if command_ and (done.branch_begun or done.remote_written):
-        hint(f"Share the branch: `{command_}`")
+    if done.branch_begun or done.remote_written:
+        session.say_share()
     hint("Track: `import runstone`, or from a shell: `runstone log -p lr=0.1 -m loss=0.4`")

@@ -15,7 +15,6 @@ from runstone.cli.output import (
     emit_json,
     format_iso,
     heading,
-    hint,
     hint_more,
     json_option,
     list_options,
@@ -170,7 +169,6 @@ def register(session: Session, name: str, source: str, description: str | None) 
 
     RUN_URI is `runs:/RUN/PATH`, or just `RUN/PATH`. The model is made if there is none.
     """
-    from runstone import names
     from runstone.uris import RunUri
 
     run, slash, path = source.removeprefix("runs:/").lstrip("/").partition("/")
@@ -179,10 +177,7 @@ def register(session: Session, name: str, source: str, description: str | None) 
     uri = RunUri(session.run_id(run), path.strip("/"))
     version = session.client.create_model_version(name, str(uri), description=description)
     click.echo(f"models:/{version.name}/{version.version}")
-    repo = session.workspace.repo
-    command = session.push_hint(repo.config.branch, names.format_version_tag(version.name, version.version))
-    if command:
-        hint(f"Share it: `{command}`")
+    session.say_share()
 
 
 @models.command(
@@ -211,9 +206,7 @@ def alias(session: Session, name: str, alias: str, version: int | None, delete: 
         click.echo(f"{name}@{alias} is version {version}")
     from runstone.registry.branch import default_branch
 
-    command = session.push_hint(default_branch(session.workspace.repo))
-    if command:
-        hint(f"Share it: `{command}`")
+    session.say_share(default_branch(session.workspace.repo))
 
 
 @models.command(

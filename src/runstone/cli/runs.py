@@ -158,7 +158,7 @@ def rm(session: Session, run_ids: Sequence[str], reason: str | None) -> None:
         session.client.delete_run(run_id, reason=reason)
         click.echo(f"deleted {run_id}")
     hint(f"Undo: `runstone runs restore {' '.join(run_ids)}`")
-    _say_push(session)
+    session.say_share()
 
 
 @runs.command(
@@ -174,7 +174,7 @@ def restore(session: Session, run_ids: Sequence[str]) -> None:
     for run_id in run_ids:
         session.client.restore_run(run_id)
         click.echo(f"restored {run_id}")
-    _say_push(session)
+    session.say_share()
 
 
 @runs.command(
@@ -201,7 +201,7 @@ def tag(session: Session, run_id: str, pairs: Sequence[str], deleted: Sequence[s
             session.client.delete_tag(run_id, key)
         if tags:
             session.client.log_batch(run_id, tags=tags)
-    _say_push(session)
+    session.say_share()
 
 
 @runs.command(
@@ -259,7 +259,7 @@ def amend(
     if not changes:
         hint("All of this was so already, so nothing was changed.")
         return
-    _say_push(session)
+    session.say_share()
 
 
 @runs.command(
@@ -291,7 +291,7 @@ def mv(session: Session, run_ids: Sequence[str], experiment: str) -> None:
     session.client.move_run(run_ids, target.experiment_id)
     for run_id in run_ids:
         click.echo(f"moved {run_id}")
-    _say_push(session)
+    session.say_share()
 
 
 @runs.command(
@@ -352,9 +352,3 @@ def _list(
         limit=limit,
     )
     asked.print(session.light_repo, columns, form)
-
-
-def _say_push(session: Session) -> None:
-    command = session.push_hint(session.workspace.repo.config.branch)
-    if command:
-        hint(f"Share it: `{command}`")

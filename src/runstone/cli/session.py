@@ -91,16 +91,18 @@ class Session:
 
         return list(list_live(self.workspace.repo))
 
-    def push_hint(self, *refs: str) -> str | None:
-        """The command that shares refs; None where the repository has no remote to share them with."""
+    def say_share(self, branch: str | None = None) -> None:
+        """Tell how to share what was changed, where there is a remote: on the branch of runs, or on one of the user."""
         from shlex import quote
+
+        from runstone.cli.output import hint
 
         config = self.workspace.repo.git_config
         remotes = [key[7:-4] for key in config if key.startswith("remote.") and key.endswith(".url")]
         if not remotes:
-            return None
+            return
         remote = "origin" if "origin" in remotes else remotes[0]
-        return f"git push {' '.join(map(quote, (remote, *refs)))}"
+        hint(f"Share it: `{'runstone sync' if branch is None else f'git push {quote(remote)} {quote(branch)}'}`")
 
 
 pass_session = click.make_pass_decorator(Session)

@@ -54,6 +54,7 @@ def read_status(repo: Repository, *, index: Path | None = None) -> Status:
 
     Returns:
         What differs: tracked edits, staged or not, changed submodules, and each file neither tracked nor ignored.
+        A linked work tree of the same repository that lies inside this one is no part of it.
 
     Raises:
         GitFailed: git refuses, or the repository is broken.
@@ -72,8 +73,19 @@ def read_status(repo: Repository, *, index: Path | None = None) -> Status:
     return Status(
         None if commit == "(initial)" else commit,
         None if branch == b"(detached)" else branch.decode("utf-8", "replace"),
-        tuple(_changes(lines)),
+        tuple(change for change in _changes(lines) if not _is_linked_tree(repo, change.path)),
     )
+
+
+def _is_linked_tree(repo: Repository, path: str) -> bool:
+    if not path.endswith("/"):
+        return False
+    try:
+        text = Path(f"{repo.work_tree}/{path}.git").read_bytes()[:4096].decode("utf-8", "surrogateescape")
+    except OSError:
+        return False
+    folder = Path(text.removeprefix("gitdir: ").rstrip("\n"))
+    return folder.is_absolute() and folder.parent == repo.common_dir / "worktrees"
 
 
 def _changes(lines: list[str]) -> Iterator[Change]:

@@ -65,12 +65,14 @@ def begin(workspace: Workspace) -> None:
             pass  # its process has just begun to work, perhaps before this run was recorded
         mark.touch()
     _begun[:] = [process for process in _begun if process.poll() is None]
+    # A linked work tree may be gone before the sync begins, as that of `runstone rerun` is.
+    where = repo.work_tree if repo.git_dir == repo.common_dir else None
     with log_file(repo).open("ab") as log:
         if log.tell() > _LOG_BYTES:
             log.truncate(0)
         _begun.append(
             subprocess.Popen(
-                [sys.executable, "-m", "runstone", "--repo", str(repo.work_tree or repo.git_dir), "sync", "--auto"],
+                [sys.executable, "-m", "runstone", "--repo", str(where or repo.common_dir), "sync", "--auto"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -172,10 +172,11 @@ def _shared(workspace: Workspace) -> Finding:
             return Finding("sharing", "warn", detail, "Join them; nothing is lost: `runstone sync`")
         if ahead or behind:
             found.append(f"{ahead or behind} {'not sent to' if ahead else 'not taken from'} {remote} yet")
-    failure = autosync.state(workspace).failure
-    if failure is not None:
-        detail = f"what `push: auto` began in the background has failed: {failure}"
-        return Finding("sharing", "warn", detail, "Try it again: `runstone sync`")
+    last = autosync.state(workspace)
+    if last.failure is not None:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(last.failed_at))
+        step = f"Try it again: `runstone sync`; all it said is in {autosync.log_file(repo)}"
+        return Finding("sharing", "warn", f"the last sync in the background failed at {when}: {last.failure}", step)
     return Finding("sharing", "ok", ", ".join(found) or "nothing waits to be sent, as far as is known here")
 
 
@@ -351,16 +352,6 @@ def _absent(workspace: Workspace, newest: int | None) -> dict[str, str]:
             return absent
 
 
-def _pushes(workspace: Workspace) -> Finding:
-    folder = workspace.repo.state_dir / "push"
-    waiting = sorted(folder.iterdir()) if folder.is_dir() else []
-    if waiting:
-        log = folder.parent / "push.log"
-        step = f"Send them: `runstone artifacts push --marked`; why it failed is in {log}"
-        return Finding("pushes", "warn", f"the artifacts of {_counted(len(waiting), 'run')} wait to be pushed", step)
-    return Finding("pushes", "ok", "none waits")
-
-
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
@@ -382,5 +373,4 @@ _CHECKS: dict[str, Callable[[Workspace], Finding]] = {
     "index": _index,
     "dvc": _dvc,
     "artifacts": _artifacts,
-    "pushes": _pushes,
 }
