@@ -1,6 +1,6 @@
 """One run as a page of text, and as a document."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -53,10 +53,13 @@ def print_run(session: "Session", run: "Run") -> None:
             ("started", f"{format_iso(run.started)}  ({format_value(run.started, 'age')})"),
             ("ended", took),
             ("parent", run.parent),
+            ("rerun of", run.rerun_of),
             ("attempts", len(run.attempts) or None),
             ("command", " ".join(_shell_word(word) for word in source.command)),
             ("directory", source.directory),
+            ("notebook", source.notebook),
             ("commit", code),
+            ("snapshot", (source.snapshot or "")[:12] if source.snapshot != source.commit else None),
             ("remote", source.remote),
             ("python", environment.python),
             ("platform", environment.platform),
@@ -77,10 +80,12 @@ def print_run(session: "Session", run: "Run") -> None:
         heading("models")
         models = [(each.path, ", ".join(each.flavors), each.size, each.digest) for each in run.models]
         emit([Column("path"), Column("flavors"), Column("size", "size"), Column("digest")], models, "table")
-    if run.conflicts:
-        heading("conflicts")
-        for each in run.conflicts:
-            click.echo(f"  {clean(each)}")
+    _print_list("left out of the snapshot", [f"{each.get('path')}: {each.get('reason')}" for each in source.left_out])
+    _print_list("conflicts", run.conflicts)
+    _print_list(
+        "amendments",
+        [f"{each.get('at')}  {each.get('by')}: {each.get('reason')} ({each.get('keys')})" for each in run.amendments],
+    )
     _print_artifacts(session, run)
     note = session.client.get_note(run.id)
     if note:
@@ -96,6 +101,13 @@ def _print_map(title: str, values: Mapping[str, Any]) -> None:
             # A param keeps its type, so the text "1" is shown unlike the number 1.
             shown = f'"{clean(value)}"' if title == "params" and _looks_typed(value) else _whole(value)
             click.echo(f"  {clean(key).ljust(width)}  {shown}")
+
+
+def _print_list(title: str, values: Sequence[Any]) -> None:
+    if values:
+        heading(title)
+        for value in values:
+            click.echo(f"  {clean(value)}")
 
 
 def _print_artifacts(session: "Session", run: "Run") -> None:
