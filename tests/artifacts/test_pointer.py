@@ -52,6 +52,13 @@ def test_parse_inverts_format() -> None:
     assert pointer == parse_pointer(TEXT.encode(), "x")
 
 
+@pytest.mark.parametrize("md5", ["0" * 32, "1" * 31 + "e", "12345678e" + "0" * 23])
+def test_our_own_form_means_what_yaml_says(md5: str) -> None:
+    """Read with and without the YAML library it is the same, also where digits could be taken for a number."""
+    text = format_pointer(Pointer(f"{md5}.dir", 10**15, 0))
+    assert parse_pointer(f"{text}# by YAML\n", "x") == parse_pointer(text, "x") == Pointer(f"{md5}.dir", 10**15, 0)
+
+
 def test_a_pointer_in_another_form_is_read() -> None:
     """Order, comments and keys of DVC's that we do not write make no difference."""
     text = f"# x\nmeta: {{}}\nouts:\n  - path: artifacts\n    nfiles: 3\n    size: 6\n    md5: {DIGEST}\n    push: on\n"
