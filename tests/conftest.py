@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from runstone import fluent
+from runstone.tracking.workspace import Workspace
+from tests.sharing import Team, make_team
 from tests.support import git, make_repository
 
 _INHERITED = ("GIT_", "DVC_", "RUNSTONE_", "MLFLOW_", "AWS_", "XDG_")
@@ -54,6 +56,7 @@ def fluent_state() -> Iterator[None]:
     yield
     fluent._experiment = fluent._tracking_uri = None
     fluent._joined.clear()
+    fluent._threads.last = None
 
 
 @pytest.fixture(scope="session")
@@ -79,3 +82,30 @@ def bare_remote(tmp_path: Path) -> Path:
     """An empty bare repository, to be pushed to."""
     git("init", "-q", "--bare", "-b", "main", tmp_path / "remote.git", cwd=tmp_path)
     return tmp_path / "remote.git"
+
+
+@pytest.fixture
+def workspace(git_repo: Path) -> Workspace:
+    """The workspace of a fresh repository."""
+    return Workspace.open(git_repo)
+
+
+@pytest.fixture
+def here(git_repo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder is a fresh repository; runs that the test leaves open are ended."""
+    monkeypatch.chdir(git_repo)
+    yield git_repo
+    while fluent.active_run() is not None:
+        fluent.end_run()
+
+
+@pytest.fixture
+def team(tmp_path: Path) -> Team:
+    """A team with a DVC remote."""
+    return make_team(tmp_path)
+
+
+@pytest.fixture
+def plain_team(tmp_path: Path) -> Team:
+    """A team that has no DVC remote."""
+    return make_team(tmp_path, artifacts=False)

@@ -10,6 +10,7 @@ from runstone.client import Client
 from runstone.names import format_version_tag
 from runstone.registry.version import register_version
 from runstone.tracking.workspace import Workspace
+from tests.git.support import check_clean
 from tests.registry.support import log_model
 from tests.support import git, make_repository
 
@@ -48,7 +49,7 @@ class Team:
 
     def check(self) -> None:
         """The remote is sound for git, and no ref names bytes that are not there."""
-        check_git(self.remote)
+        check_clean(self.remote)
         if self.tip() is None:
             return
         text = git("grep", "-h", "-o", "-E", r"[0-9a-f]{32}\.dir", "runs", cwd=self.remote, check=False)
@@ -131,8 +132,3 @@ def recorded_ids(repo: Path, ref: str = "runs") -> list[str]:
     """The ids of the runs that the commits `Record run …` tell of, sorted: one stands twice if it was doubled."""
     out = git("log", "--first-parent", "--grep=^Record run", "--format=%b", ref, cwd=repo)
     return sorted(re.findall(r"^Run: (.+)$", out, re.MULTILINE))
-
-
-def check_git(repo: Path) -> None:
-    """`git fsck --strict` has nothing to say."""
-    assert "" == git("fsck", "--strict", "--no-dangling", "--no-progress", cwd=repo)

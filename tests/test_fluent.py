@@ -35,16 +35,7 @@ from runstone.errors import (
 )
 from tests.support import make_repository, run_python
 
-
-@pytest.fixture(autouse=True)
-def here(git_repo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The current folder is a fresh repository, and the fluent API has no state, before and after."""
-    monkeypatch.chdir(git_repo)
-    yield git_repo
-    while runstone.active_run() is not None:
-        runstone.end_run()
-    fluent._experiment = fluent._tracking_uri = None
-    fluent._threads.last = None
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def shared_functions() -> Iterator[Any]:

@@ -1,6 +1,5 @@
 """What the flavors share: a model folder into the active run, its registration, and out with the trust it earns."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,21 +7,13 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 import runstone
-from runstone import fluent
 from runstone.errors import ArtifactCorrupt, InvalidModelFolder, InvalidName, NotYetRegistered, UntrustedModel
 from tests.support import run_python
 
+pytestmark = pytest.mark.usefixtures("here")
+
 X = np.arange(12.0).reshape(6, 2)
 Y = X.sum(axis=1)
-
-
-@pytest.fixture(autouse=True)
-def here(git_repo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The current folder is a fresh repository."""
-    monkeypatch.chdir(git_repo)
-    yield git_repo
-    runstone.end_run()
-    fluent._experiment = fluent._tracking_uri = None
 
 
 def test_a_logged_model_is_in_the_record_and_loads_again() -> None:

@@ -28,12 +28,6 @@ def invoke(git_repo: Path) -> "Invoke":
 
 
 @pytest.fixture
-def workspace(git_repo: Path) -> Workspace:
-    """The workspace of `git_repo`."""
-    return Workspace.open(git_repo)
-
-
-@pytest.fixture
 def three_runs(workspace: Workspace, tmp_path: Path) -> list[str]:
     """Three ended runs, oldest first: two of `churn` with metrics and params, one FAILED of `Default` with nothing."""
     (tmp_path / "data").mkdir()

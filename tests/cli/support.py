@@ -33,6 +33,19 @@ def run_cli(
     )
 
 
+def start_cli(*arguments: str, cwd: Path, output: int = subprocess.PIPE) -> "subprocess.Popen[str]":
+    """Begin `runstone` in a folder, to be interrupted or killed."""
+    return subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=cwd,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        text=True,
+    )
+
+
 def run_on_terminal(
     *arguments: str, cwd: Path, columns: int = 80, env: Mapping[str, str] | None = None, answer: str = ""
 ) -> tuple[int, str]:

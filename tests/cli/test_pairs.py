@@ -1,51 +1,18 @@
 """What `-p`, `-m` and `-t` understand."""
 
-from typing import Any
-
 import click
 import pytest
 
-from runstone.cli.pairs import parse_metric, parse_pairs, parse_params, parse_scalar
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("1", 1),
-        ("-12", -12),
-        ("0", 0),
-        ("007", "007"),
-        ("1.5", 1.5),
-        (".5", 0.5),
-        ("1e-3", 0.001),
-        ("true", True),
-        ("False", False),
-        ("null", None),
-        ("~", None),
-        ("", ""),
-        ("yes", "yes"),
-        ("1_000", "1_000"),
-        ("'1'", "1"),
-        ('"true"', "true"),
-        ("'", "'"),
-        ("inf", float("inf")),
-        ("٣", "٣"),
-        ("0.1.2", "0.1.2"),
-    ],
-)
-def test_values_are_typed_as_in_yaml(text: str, expected: Any) -> None:
-    """Numbers, booleans and null; quotes keep a text; what YAML 1.2 takes for text is text."""
-    found = parse_scalar(text)
-    assert (expected, type(expected)) == (found, type(found))
+from runstone.cli.pairs import parse_metric, parse_pairs, parse_params, parse_value
 
 
 def test_a_number_that_is_too_long_is_refused() -> None:
     """Python itself would refuse to read it; in quotes it is a text."""
     digits = "12345678901234567890" * 250
     with pytest.raises(click.UsageError) as caught:
-        parse_scalar(digits)
+        parse_value(digits)
     assert "12345678901234567890… is a number of 5000 digits. In quotes it is kept as a text." == caught.value.message
-    assert digits == parse_scalar(f"'{digits}'")
+    assert digits == parse_value(f"'{digits}'")
 
 
 def test_params_keep_what_stands_behind_the_first_equals_sign() -> None:

@@ -150,6 +150,12 @@ def test_show_tells_a_text_from_a_number(invoke: Invoke) -> None:
     assert '\n  count    1\n  version  "1"\n' in invoke("runs", "show", run_id).stdout
 
 
+def test_show_a_text_of_thousands_of_digits(invoke: Invoke) -> None:
+    """No number is as long, so it is shown as it is."""
+    run_id = invoke("log", "-p", f"key='{'9' * 5000}'").stdout.strip()
+    assert f"\n  key  {'9' * 5000}\n" in invoke("runs", "show", run_id).stdout
+
+
 def test_text_of_others_is_escaped(invoke: Invoke) -> None:
     """A param that would colour the screen, and notes that would clear it, are shown as escapes."""
     run_id = invoke("log", "-p", "x=evil \x9b31m", "--note", "a\x1b[2Jb\nc").stdout.strip()

@@ -3,29 +3,15 @@
 import json
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from runstone.client import Client
-from tests.cli.support import environment, run_cli, run_on_terminal
-from tests.sharing import Team, make_team, record, register
+from tests.cli.support import run_cli, run_on_terminal, start_cli
+from tests.sharing import Team, record, register
 from tests.support import git
-
-
-@pytest.fixture
-def team(tmp_path: Path) -> Team:
-    """A team with a DVC remote."""
-    return make_team(tmp_path)
-
-
-@pytest.fixture
-def plain_team(tmp_path: Path) -> Team:
-    """A team that has no DVC remote."""
-    return make_team(tmp_path, artifacts=False)
 
 
 @pytest.mark.dvc
@@ -146,15 +132,7 @@ def test_ctrl_c_says_that_nothing_is_lost(plain_team: Team) -> None:
     ann = plain_team.folder / "ann"
     record(ann, "one")
     hook = plain_team.hook("pre-receive", f"touch '{plain_team.folder}/begun'; sleep 5")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "runstone", "sync"],
-        cwd=ann,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = start_cli("sync", cwd=ann)
     end = time.monotonic() + 30
     while not (plain_team.folder / "begun").exists() and time.monotonic() < end:
         time.sleep(0.05)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runstone.errors import ObjectMissing
-from runstone.git.objects import FILE, TreeEntry
+from runstone.git.objects import FILE, TreeEntry, is_object_id
 from runstone.git.repository import Repository
 from tests.git.support import check_clean, record
 from tests.support import git
@@ -23,6 +23,24 @@ def test_write_same_id_as_git(tmp_path: Path, algorithm: str) -> None:
     assert git("hash-object", "--no-filters", "file", cwd=tmp_path) == oid
     assert "6" == git("cat-file", "-s", oid, cwd=tmp_path)
     assert b"a\r\nb\0c" == objects.blob(oid)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a" * 40, (True, True)),
+        ("a" * 64, (True, False)),
+        ("a" * 39, (False, False)),
+        ("a" * 41, (False, False)),
+        ("A" * 40, (False, False)),
+        ("a" * 40 + "\n", (False, False)),
+        ("-" + "a" * 39, (False, False)),
+        ("", (False, False)),
+    ],
+)
+def test_what_is_spelled_as_an_id(git_repo: Path, text: str, expected: tuple[bool, bool]) -> None:
+    """Whole, in small letters and with nothing around it: of either hash, and of this repository's."""
+    assert expected == (is_object_id(text), Repository.open(git_repo).objects.is_id(text))
 
 
 def test_write_tree_order_as_git(git_repo: Path) -> None:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,15 +35,6 @@ def path(tmp_path: Path) -> Path:
     """A repository with five runs in two experiments."""
     synthetic.make_runs(synthetic.init(tmp_path / "repo"), 5, shape=SMALL)
     return tmp_path / "repo"
-
-
-@pytest.fixture
-def repo(path: Path) -> Iterator[Repository]:
-    """The same, opened."""
-    opened = Repository.open(path)
-    yield opened
-    opened.close()
-    cache.close_all()
 
 
 def ids(repo: Repository, **options: Any) -> list[str]:

@@ -1,7 +1,6 @@
 """Runs as a DataFrame: MLflow's columns, from the index alone."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import pandas as pd
 import pytest
 
 from runstone.git.repository import Repository
-from runstone.index import cache
 from runstone.index.frame import runs_to_frame
 from runstone.records.run import Source
 from tests.benchmarks import synthetic
@@ -36,15 +34,6 @@ def path(tmp_path: Path) -> Path:
     for run in runs:
         synthetic.commit_files(path, dict(synthetic.run_files(run)))
     return path
-
-
-@pytest.fixture
-def repo(path: Path) -> Iterator[Repository]:
-    """The same, opened."""
-    opened = Repository.open(path)
-    yield opened
-    opened.close()
-    cache.close_all()
 
 
 @pytest.mark.mlflow

@@ -2,7 +2,6 @@
 
 import base64
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from runstone.errors import (
     UsageError,
 )
 from runstone.git.repository import Repository
-from runstone.index import cache
 from runstone.index.experiments import find_experiment, list_experiments, search_experiments
 from runstone.index.paging import PagedList
 from runstone.index.search import get_run, list_runs, resolve_run, search_runs
@@ -57,15 +55,6 @@ def path(tmp_path: Path) -> Path:
         files.update(synthetic.experiment_files(synthetic.experiment(number)))
     synthetic.commit_files(path, files)
     return path
-
-
-@pytest.fixture
-def repo(path: Path) -> Iterator[Repository]:
-    """The same, opened."""
-    opened = Repository.open(path)
-    yield opened
-    opened.close()
-    cache.close_all()
 
 
 def put_experiment(path: Path, experiment: Experiment) -> None:
@@ -230,8 +219,7 @@ def test_get_run(repo: Repository) -> None:
     with pytest.raises(RunNotFound) as caught:
         get_run(repo, "nobody")
     assert (
-        "No run 'nobody' in this repository. List them: `runstone runs list`; "
-        "fetch those of others: `git fetch origin runs:runs`"
+        "No run 'nobody' in this repository. List them: `runstone runs list`; bring those of others: `runstone pull`"
     ) == str(caught.value)
 
 

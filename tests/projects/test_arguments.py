@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runstone.cli import pairs
-from runstone.projects.arguments import is_python, parse_arguments, parse_scalar, python_script
+from runstone.cli.pairs import parse_params
+from runstone.projects.arguments import is_python, parse_arguments, python_script
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_no_command_line_is_too_odd(words: list[str]) -> None:
 @given(st.text(max_size=20) | st.floats().map(repr) | st.integers().map(str))
 def test_values_are_typed_as_those_of_options(text: str) -> None:
     """A value is the same whether it comes by `-p key=value` or is read from the command."""
-    assert repr(pairs.parse_scalar(text)) == repr(parse_scalar(text))
+    assert repr(parse_params([f"n={text}"])) == repr(parse_arguments(["train", f"--n={text}"]))
 
 
 def test_a_number_of_thousands_of_digits_stays_a_text() -> None:

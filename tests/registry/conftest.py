@@ -1,19 +1,11 @@
 """Fixtures for the registry: a repository with a run that logged a small folder called a model."""
 
-from pathlib import Path
-
 import pytest
 
 from runstone.registry.version import ModelVersion, register_version
 from runstone.tracking.workspace import Workspace
 from runstone.uris import RunUri
 from tests.registry.support import log_model
-
-
-@pytest.fixture
-def workspace(git_repo: Path) -> Workspace:
-    """The workspace of a fresh repository."""
-    return Workspace.open(git_repo)
 
 
 @pytest.fixture

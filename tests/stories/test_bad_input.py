@@ -6,7 +6,7 @@ Source: the list "Bad input and faults" of the report these tests answer to.
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 import runstone
-from runstone import fluent
 from runstone.errors import (
     ArtifactNotFound,
     ArtifactRefused,
@@ -30,6 +29,8 @@ from runstone.errors import (
 from runstone.git.commit import JournalDamagedWarning
 from tests.cli.support import run_cli
 from tests.support import git, make_repository, run_python
+
+pytestmark = pytest.mark.usefixtures("here")
 
 LONG = "n" * 300
 NAMES = [
@@ -64,17 +65,6 @@ NO_PATHS = {
     LONG: f"The artifact path '{'n' * 77}…' cannot be used: "
     "a part of it is longer than the 255 bytes that file systems allow.",
 }
-
-
-@pytest.fixture(autouse=True)
-def here(git_repo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The current folder is a fresh repository, and the fluent API has no state, before and after."""
-    monkeypatch.chdir(git_repo)
-    yield git_repo
-    while runstone.active_run() is not None:
-        runstone.end_run()
-    fluent._experiment = fluent._tracking_uri = None
-    fluent._threads.last = None
 
 
 def refusal(call: Callable[[], object], error: type[Exception] = RunstoneError) -> str:

@@ -18,8 +18,9 @@ import pytest
 from runstone.errors import PushRefused, RemoteFailed, RemoteUnreachable
 from runstone.tracking.sync import sync
 from runstone.tracking.workspace import Workspace
-from tests.cli.support import environment, run_cli
-from tests.sharing import Team, check_git, make_team, record, recorded_ids, register, runs_of
+from tests.cli.support import environment, run_cli, start_cli
+from tests.git.support import check_clean
+from tests.sharing import Team, make_team, record, recorded_ids, register, runs_of
 from tests.support import git
 
 pytestmark = [pytest.mark.dvc, pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")]
@@ -28,12 +29,6 @@ FULL = bool(os.environ.get("RUNSTONE_TEST_FULL"))
 """Whether the slow tests run at full length."""
 
 ROUNDS = 50 if FULL else 6
-
-
-@pytest.fixture
-def team(tmp_path: Path) -> Team:
-    """A team with a DVC remote."""
-    return make_team(tmp_path)
 
 
 def share(repo: Path) -> None:
@@ -56,7 +51,7 @@ def finish(team: Team, expected: list[str]) -> None:
         assert sorted(expected) == runs_of(place) == recorded_ids(place)
         assert git("rev-parse", "runs", cwd=team.remote) == git("rev-parse", "runs", cwd=place)
         assert team.tags() == git("tag", "--list", cwd=place).split()
-        check_git(place)
+        check_clean(place)
 
 
 def kill_tree(pid: int) -> None:
@@ -88,14 +83,7 @@ def test_kill_9_at_a_random_moment(team: Team) -> None:
             register(ann, f"model-{number}")
             runs.append(f"model-{number}")
         share(bob)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "runstone", "sync"],
-            cwd=ann,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        process = start_cli("sync", cwd=ann, output=subprocess.DEVNULL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(dice.uniform(0.1, longest))
         if process.poll() is None:
@@ -153,14 +141,7 @@ def test_a_lock_file_that_a_killed_git_left(team: Team, side: str) -> None:
         f"#!/bin/sh\ngrep -q refs/heads/runs || exit 0\n[ $1 = prepared ] && touch '{flag}' && sleep 30\nexit 0\n"
     )
     hook.chmod(0o755)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "runstone", "sync"],
-        cwd=ann,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = start_cli("sync", cwd=ann, output=subprocess.DEVNULL)
     end = time.monotonic() + 30
     while not flag.exists() and time.monotonic() < end:
         time.sleep(0.02)

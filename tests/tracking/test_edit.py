@@ -24,12 +24,6 @@ from tests.support import SOURCE, git
 
 
 @pytest.fixture
-def workspace(git_repo: Path) -> Workspace:
-    """The workspace of a fresh repository."""
-    return Workspace.open(git_repo)
-
-
-@pytest.fixture
 def run(workspace: Workspace) -> ActiveRun:
     """A run that has ended."""
     with start_run(workspace, ensure_experiment(workspace.repo, "trees"), name="oak") as run:

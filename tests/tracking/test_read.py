@@ -1,7 +1,5 @@
 """Reading one run: live or recorded, its history, its artifacts, its other files."""
 
-from pathlib import Path
-
 import pytest
 
 from runstone.errors import RunNotFound
@@ -10,12 +8,6 @@ from runstone.tracking import read
 from runstone.tracking.experiment import ensure_experiment
 from runstone.tracking.run import resume_run, start_run
 from runstone.tracking.workspace import Workspace
-
-
-@pytest.fixture
-def workspace(git_repo: Path) -> Workspace:
-    """The workspace of a fresh repository."""
-    return Workspace.open(git_repo)
 
 
 def test_a_run_reads_the_same_live_and_recorded(workspace: Workspace) -> None:

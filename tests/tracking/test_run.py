@@ -34,12 +34,6 @@ from runstone.tracking.workspace import Workspace
 from tests.support import git, run_python
 
 
-@pytest.fixture
-def workspace(git_repo: Path) -> Workspace:
-    """The workspace of a fresh repository."""
-    return Workspace.open(git_repo)
-
-
 def begin(workspace: Workspace, **options: Any) -> ActiveRun:
     """A run of the experiment `trees`."""
     return start_run(workspace, ensure_experiment(workspace.repo, "trees"), **options)

@@ -21,11 +21,10 @@ from runstone.tracking.push import pull_runs
 from runstone.tracking.sync import Synced, sync
 from runstone.tracking.workspace import Workspace
 from runstone.uris import RunUri
+from tests.git.support import check_clean
 from tests.registry.support import log_model
 from tests.sharing import (
     Team,
-    check_git,
-    make_team,
     record,
     recorded_ids,
     register,
@@ -33,18 +32,6 @@ from tests.sharing import (
     subjects,
 )
 from tests.support import git, run_python
-
-
-@pytest.fixture
-def team(tmp_path: Path) -> Team:
-    """A team with a DVC remote."""
-    return make_team(tmp_path)
-
-
-@pytest.fixture
-def plain_team(tmp_path: Path) -> Team:
-    """A team that has no DVC remote."""
-    return make_team(tmp_path, artifacts=False)
 
 
 def share(repo: Path, **options: Any) -> Synced:
@@ -443,7 +430,7 @@ def test_a_shallow_clone_of_ci(plain_team: Team, scheme: str) -> None:
     assert ["Change 29"] == [subject for subject in code if subject.startswith("Change")]
     assert Synced("origin") == share(ci)
     plain_team.check()
-    check_git(ci)
+    check_clean(ci)
 
 
 def test_odd_shapes_of_repositories(plain_team: Team, tmp_path: Path) -> None:

@@ -13,18 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from runstone.artifacts.cache import Cache
-from runstone.artifacts.config import (
-    Place,
-    Sections,
-    default_remote,
-    parse_config,
-    public_config,
-    public_remotes,
-    read_config,
-    without_user,
-)
+from runstone.artifacts.config import Place, default_remote, parse_config, public_config, read_config, without_user
 from runstone.artifacts.copying import in_parallel
 from runstone.artifacts.descriptor import DIR, check_digest
+from runstone.artifacts.levels import main_urls, shared_config
 from runstone.errors import (
     ArtifactMissing,
     DiskFull,
@@ -40,7 +32,6 @@ Progress = Callable[[int, int], None]
 _BATCH = 256
 """Objects brought before they are verified and named: what an interruption can lose."""
 
-_MACHINE_PATHS = {"url", "credentialpath", "configpath", "keyfile", "cert_path", "key_path"}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 _ACCESS_WORDS = ("credential", "forbidden", "access denied", "accessdenied", "accesskey", "signature", "unauthorized")
 _NO_BUCKET_WORDS = ("bucket does not exist", "nosuchbucket", "no such bucket")
@@ -367,40 +358,12 @@ def _load(place: Place, text: str) -> Mapping[str, Any]:
     loaded: Mapping[str, Any]
     try:
         if place.dvc_dir is None:
-            loaded = Config(config=_shared(place, text, local))
+            loaded = Config(config=shared_config(place, text, local))
         else:
             loaded = Config(dvc_dir=str(place.dvc_dir), local_dvc_dir=str(place.local_config.parent))
     except ConfigError as error:
         where = place.dvc_dir / "config" if place.dvc_dir is not None else place.local_config
         raise RemoteFailed("?", str(where), f"it cannot be used: {error}", "See it: `dvc config --list`") from error
-    if place.own is not None and place.main is not None and place.main != place.own:
-        # A folder beside the main work tree is meant, not one beside a linked work tree, wherever that may be.
-        for name, settings in public_remotes(text).items():
-            if "url" not in local.get(f'remote "{name}"', {}) and "://" not in settings["url"]:
-                loaded["remote"][name].update(_absolute({"url": settings["url"]}, place.main))
+    for name, settings in main_urls(place, text, local).items():
+        loaded["remote"][name].update(settings)
     return loaded
-
-
-def _shared(place: Place, text: str, local: Sections) -> dict[str, Any]:
-    """The configuration on the branch of runs, with the secrets of this machine on top."""
-    remotes = public_remotes(text)
-    core = dict(local.get("core", {}))
-    default = default_remote(parse_config(text), remotes)
-    if default is not None:
-        core.setdefault("remote", default)
-    merged = {name: _absolute(settings, place.base) for name, settings in remotes.items()}
-    for section, settings in local.items():
-        if section.startswith("remote"):
-            name = section.partition('"')[2].rstrip('"')
-            merged.setdefault(name, {}).update(_absolute(settings, place.local_config.parent))
-    return {"core": core, "remote": merged}
-
-
-def _absolute(settings: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """A remote's settings with paths made absolute: DVC cuts letters off names below a relative one."""
-    return {
-        key: str((folder / Path(value).expanduser()).resolve())
-        if key in _MACHINE_PATHS and "://" not in value
-        else value
-        for key, value in settings.items()
-    }

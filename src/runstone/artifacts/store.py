@@ -87,13 +87,18 @@ class ArtifactStore:
 
     def pointer(self, base: bytes | None, artifacts: Sequence[Sequence[Any]]) -> str | None:
         """The text of `artifacts.dvc` for what was there and what was logged since; the later file of one path wins."""
-        entries: dict[str, Descriptor] = {}
-        if base is not None:
-            entries = {entry.path: entry for entry in self.listing(base, "artifacts.dvc")}
+        before = [] if base is None else self.listing(base, "artifacts.dvc")
+        entries = {entry.path: entry for entry in before}
         for path, size, md5 in artifacts:
             entries[path] = Descriptor(path, size, md5)
         if not entries:
             return None
+        if base is not None:
+            _fill_sizes(entries, pointer.parse_pointer(base, "artifacts.dvc").size, before)
+            unknown = {entry.path: entry for entry in entries.values() if entry.size is None}
+            if unknown:  # one of several files that are not here is replaced: no sum tells the size of the others
+                self.pull([entry.md5 for entry in unknown.values()])
+                entries |= {path: Descriptor(path, self.cache.size(e.md5), e.md5) for path, e in unknown.items()}
         _part_clashes(entries)
         digest, size, count = self.cache.add_dir(entries.values())
         return pointer.format_pointer(pointer.Pointer(digest, size, count))

@@ -22,6 +22,7 @@ INTERRUPTED = 130
 BUG = 3
 
 _NOT_BUGS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE}
+_NOT_BUGS |= {errno.ENAMETOOLONG, errno.ELOOP}  # of a folder that somebody named
 
 
 def run(command: click.Command, arguments: Sequence[str] | None, extra: Mapping[str, Any]) -> NoReturn:
@@ -35,6 +36,7 @@ def run(command: click.Command, arguments: Sequence[str] | None, extra: Mapping[
     Writes:
         After a bug, a log file; see `_keep_log`.
     """
+    _open_standard_streams()
     if instruction := os.environ.get(COMPLETE_VARIABLE):
         from click.shell_completion import shell_complete
 
@@ -46,6 +48,21 @@ def run(command: click.Command, arguments: Sequence[str] | None, extra: Mapping[
             warnings.simplefilter("default", UserWarning)
             warnings.showwarning = _Shower()
         sys.exit(_outcome(command, given, extra))
+
+
+def _open_standard_streams() -> None:
+    """Have the descriptors 0 to 2 be taken, if only by nothing at all.
+
+    Where one is closed, as under some daemons, the next file that is opened, such as a journal, would get its number,
+    and what is printed would be written into it.
+    """
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  # for good
 
 
 def _outcome(command: click.Command, arguments: list[str], extra: Mapping[str, Any]) -> int:

@@ -1,26 +1,11 @@
 """What options such as `-p lr=0.1` and `-m acc=0.93@5` say."""
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
 import click
 
-_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
-_MAX_DIGITS = 3900  # Python refuses to read more than 4,300
-_WHOLE = re.compile(r"[-+]?(?:0|[1-9]\d*)", re.ASCII)
-_SPECIAL = {
-    "true": True,
-    "false": False,
-    "null": None,
-    "~": None,
-    "nan": float("nan"),
-    ".nan": float("nan"),
-    "inf": float("inf"),
-    "-inf": float("-inf"),
-    ".inf": float("inf"),
-    "-.inf": float("-inf"),
-}
+from runstone.records.scalar import MAX_DIGITS, is_whole, parse_scalar
 
 
 def parse_pairs(pairs: Iterable[str]) -> dict[str, str]:
@@ -38,23 +23,14 @@ def parse_pairs(pairs: Iterable[str]) -> dict[str, str]:
 
 def parse_params(pairs: Iterable[str]) -> dict[str, Any]:
     """As `parse_pairs`, the values typed as YAML would."""
-    return {key: parse_scalar(value) for key, value in parse_pairs(pairs).items()}
+    return {key: parse_value(value) for key, value in parse_pairs(pairs).items()}
 
 
-def parse_scalar(text: str) -> Any:
-    """A number, true, false, null, or else the text; a text in quotes is what they hold, so `'"1"'` stays a text."""
-    if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
-        return text[1:-1]
-    if text.lower() in _SPECIAL:
-        return _SPECIAL[text.lower()]
-    if _WHOLE.fullmatch(text):
-        if len(text) > _MAX_DIGITS:
-            raise click.UsageError(f"{text[:20]}… is a number of {len(text)} digits. In quotes it is kept as a text.")
-        return int(text)
-    # `007` is a name, not a number.
-    if _NUMBER.fullmatch(text) and not re.match(r"[-+]?0\d", text):
-        return float(text)
-    return text
+def parse_value(text: str) -> Any:
+    """As `parse_scalar`; raises `click.UsageError` for a whole number that Python would refuse to read."""
+    if len(text) > MAX_DIGITS and is_whole(text):
+        raise click.UsageError(f"{text[:20]}… is a number of {len(text)} digits. In quotes it is kept as a text.")
+    return parse_scalar(text)
 
 
 def parse_metric(text: str) -> tuple[str, float, int]:

@@ -102,18 +102,19 @@ def rerun(
     _say_plan(plan)
     made = prepare(session.workspace, plan, folder, environment=environment, data=data)
     _say_place(made)
-    done_well = False
+    done_well = is_gone = False
     try:
         done = carry_out(session.workspace, plan, made, show=(2 if as_json or as_md else 1, 2))
         new = session.client.get_run(done.run_id)
         found = compare_reproduction(session.workspace, plan.run, new, rtol=rtol, atol=atol, strict=strict)
         done_well = found.is_reproduced
     finally:
-        if done_well and not keep and folder is None:
-            remove_checkout(session.workspace, made.path, force=True)
-        else:
-            path = shlex.quote(_short(made.path))
-            hint(f"The checkout is kept: {path}; remove it: `runstone checkout --clean {path}`")
+        try:
+            if done_well and not keep and folder is None:
+                remove_checkout(session.workspace, made.path, force=True)
+                is_gone = True
+        finally:
+            _say_kept(made, is_gone)
     if as_json:
         emit_json(_document(found, done))
     elif as_md:
@@ -141,6 +142,12 @@ def _say_place(made: "Checkout") -> None:
     for path, reason in made.left_out.items():
         click.secho("warning: ", fg="yellow", nl=False, err=True)
         click.echo(f"The snapshot does not hold {clean(path)}: {clean(reason)}", err=True)
+
+
+def _say_kept(made: "Checkout", is_gone: bool) -> None:
+    if not is_gone:
+        path = shlex.quote(_short(made.path))
+        hint(f"The checkout is kept: {path}; remove it: `runstone checkout --clean {path}`")
 
 
 def _short(path: Path) -> str:

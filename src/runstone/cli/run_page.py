@@ -138,7 +138,7 @@ def _deleted(run: "Run") -> str | None:
 
 
 def _looks_typed(value: Any) -> bool:
-    from runstone.cli.pairs import parse_scalar
+    from runstone.records.scalar import parse_scalar
 
     return isinstance(value, str) and parse_scalar(value) != value
 

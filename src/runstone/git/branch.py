@@ -88,7 +88,7 @@ class Draft:
     def read(self, path: str) -> bytes | None:
         """A file's content, or None."""
         entry = self.find(path)
-        return self.repo.objects.blob(entry.oid) if entry is not None and not entry.is_tree else None
+        return self.repo.objects.blob(entry.oid) if entry is not None and entry.is_file else None
 
     def list(self, path: str) -> Mapping[str, TreeEntry]:
         """The entries of a folder; none if there is no such folder."""
@@ -99,9 +99,9 @@ class Draft:
         """The run recorded in a folder, or None."""
         names = self.list(folder)
         path = layout.parse_run_folder(folder)
-        if layout.RECORD not in names or path is None:
+        if layout.RECORD not in names or not names[layout.RECORD].is_file or path is None:
             return None
-        files = {name: self.repo.objects.blob(entry.oid) for name, entry in names.items() if not entry.is_tree}
+        files = {name: self.repo.objects.blob(entry.oid) for name, entry in names.items() if entry.is_file}
         where = f"{folder}/{layout.RECORD}"
         document = yaml.load(files.pop(layout.RECORD), where)
         return Recorded(Run.from_document(document, path.experiment_id, where), folder, files)

@@ -13,12 +13,21 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from runstone.errors import DiskFull, GitFailed, ObjectMissing, ReadOnlyRepository, RunNotRecorded, RunstoneError
+from runstone.errors import (
+    ArtifactMissing,
+    DiskFull,
+    GitFailed,
+    ObjectMissing,
+    ReadOnlyRepository,
+    RunNotRecorded,
+    RunstoneError,
+)
 from runstone.git import hold, journal, kept, layout, maintenance
 from runstone.git.branch import DVC_CONFIG, Draft, Recorded, update_runs
 from runstone.git.compose import Composed, compose
 from runstone.git.journal import Entry, Journal
 from runstone.git.live import find_base, is_recorded
+from runstone.git.objects import is_object_id
 from runstone.git.repository import Repository
 from runstone.records import yaml
 from runstone.records.document import format_time
@@ -296,7 +305,7 @@ def _commit_run(draft: Draft, shelf: ArtifactShelf, group: _Group) -> str | None
     if run.status == "RUNNING":
         run = replace(run, status="FAILED", ended=run.ended or run.started)
         composed = replace(composed, run=run)
-    files = _files(composed, base, shelf)
+    files = _files(draft, composed, base, shelf)
     changes: dict[str, str | bytes | None] = {f"{composed.folder}/{name}": text for name, text in files.items()}
     experiment_file = layout.experiment_file(run.experiment_id)
     if draft.find(experiment_file) is None:
@@ -311,8 +320,11 @@ def _commit_run(draft: Draft, shelf: ArtifactShelf, group: _Group) -> str | None
     return code if code != run.source.commit else None
 
 
-def _files(composed: Composed, base: Recorded | None, shelf: ArtifactShelf) -> dict[str, str | bytes]:
+def _files(draft: Draft, composed: Composed, base: Recorded | None, shelf: ArtifactShelf) -> dict[str, str | bytes]:
     files: dict[str, str | bytes] = {}
+    is_removed = base is not None and draft.find(base.folder) is None
+    if base is not None and is_removed:
+        files.update(base.files)
     run = composed.run
     if composed.requirements is not None:
         files[layout.REQUIREMENTS] = composed.requirements
@@ -322,7 +334,12 @@ def _files(composed: Composed, base: Recorded | None, shelf: ArtifactShelf) -> d
     if composed.notes is not None:
         files[layout.NOTES] = composed.notes
     if composed.artifacts:
-        pointer = shelf.pointer(base.files.get(layout.ARTIFACTS) if base else None, composed.artifacts)
+        try:
+            pointer = shelf.pointer(base.files.get(layout.ARTIFACTS) if base else None, composed.artifacts)
+        except ArtifactMissing:
+            if not is_removed:
+                raise
+            pointer = shelf.pointer(None, composed.artifacts)  # what it had kept was removed with it
         if pointer is not None:
             files[layout.ARTIFACTS] = pointer
     files[layout.RECORD] = yaml.dump(run.to_document())
@@ -333,7 +350,7 @@ def _code(draft: Draft, composed: Composed) -> str | None:
     """The commit that holds the code, else HEAD as it was; None if this repository has neither."""
     for commit in (composed.run.source.snapshot, composed.run.source.commit):
         # A record is text: it could name any revision.
-        if commit is not None and re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", commit):
+        if commit is not None and is_object_id(commit):
             found = draft.repo.objects.resolve(commit)
             if found is not None:
                 return found

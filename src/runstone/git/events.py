@@ -21,7 +21,7 @@ class Fork:
 
     Attributes:
         meeting: The newest commit on both first-parent lines; None if there is none, or none that is here.
-        ours: Commits that only the local tip has, and that were not on the remote yet; oldest first.
+        ours: Commits that only the local tip has; of a shallow history those that were not on the remote. Oldest first.
         theirs: Commits that only the remote tip has; oldest first.
     """
 
@@ -57,7 +57,11 @@ class Event:
 
 
 def find_fork(repo: Repository, local: str, remote: str | None, synced: str | None) -> Fork:
-    """Walk two tips back until they meet; `synced` is a commit that is known to be on the remote."""
+    """Walk two tips back until they meet; `synced` is a commit that is known to have been on the remote.
+
+    It counts only in a shallow repository, where the remote's line is cut: a remote that was set back, put in from a
+    backup or begun anew has lost what it once had, and what is still here is sent to it again.
+    """
     ours, theirs = _Line(repo, local), _Line(repo, remote)
     meeting = None
     while meeting is None and (ours.next is not None or theirs.next is not None):
@@ -66,6 +70,7 @@ def find_fork(repo: Repository, local: str, remote: str | None, synced: str | No
             if oid is not None and oid in other.found:
                 meeting = oid
                 break
+    synced = synced if repo.shallow else None
     events = ours.until(meeting, synced)
     if events and events[-1].parents and repo.objects.find(events[-1].parents[0]) is None:
         events.pop()  # the end of a shallow history: it was fetched, and what it changed cannot be seen
@@ -170,8 +175,8 @@ def unpushed(repo: Repository, local: str, remote: str | None, synced: str | Non
         repo: The repository.
         local: The local tip.
         remote: The remote's tip, fetched; None if it has no such branch.
-        synced: The last commit that is known to be on the remote. In a shallow repository, where the remote's line is
-            cut, nothing else tells what is there.
+        synced: The last commit that is known to have been on the remote. In a shallow repository, where the remote's
+            line is cut, nothing else tells what is there; elsewhere it is not looked at.
 
     Returns:
         Commits, oldest first.

@@ -4,12 +4,12 @@ The ref is `refs/runstone/snapshots/<commit>`; no refspec that git makes pushes 
 equal share one: it may be let go as soon as any of them is on the branch `runs`, for then the snapshot is reachable.
 """
 
-import re
 from collections.abc import Iterable
 from contextlib import suppress
 
 from runstone.errors import GitFailed, RefBlocked, RefMoved, RunstoneError
 from runstone.git import journal, kept
+from runstone.git.objects import is_object_id
 from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
 
@@ -86,7 +86,7 @@ def _remove_torn(repo: Repository) -> int:
     removed = 0
     for path in (repo.common_dir / PREFIX).glob("*"):
         with suppress(OSError):
-            if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", path.name) and not path.read_bytes().strip(b"\0\n"):
+            if is_object_id(path.name) and not path.read_bytes().strip(b"\0\n"):
                 path.unlink()
                 removed += 1
     return removed

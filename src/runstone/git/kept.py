@@ -5,7 +5,6 @@ of the branch `runs`. Whoever rewrites that branch must `supersede` what it repl
 """
 
 import os
-import re
 import time
 import warnings
 from collections.abc import Collection
@@ -15,6 +14,7 @@ from pathlib import Path
 from runstone.errors import RefBlocked, RefMoved
 from runstone.git.files import sync_file
 from runstone.git.objectlog import Logged, disown, list_logs, machine, read_log, read_moves
+from runstone.git.objects import is_object_id
 from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
 
@@ -180,7 +180,7 @@ def _mend_ref(repo: Repository, logs: list[Logged]) -> None:
     tip = repo.refs.read(ref)
     if tip is None:
         file = repo.common_dir / ref
-        if file.is_file() and re.fullmatch(r"[0-9a-f]{40,64}\n", file.read_text(errors="replace")) is None:
+        if file.is_file() and not is_object_id(file.read_text(errors="replace").removesuffix("\n")):
             file.unlink()  # torn: git can neither read nor replace it; an older value may be packed
             moves = [(new, None) for new in _reflog(repo, ref)] + moves
             tip = repo.refs.read(ref)
@@ -244,7 +244,7 @@ def _reflog(repo: Repository, ref: str) -> list[str]:
     except FileNotFoundError:
         return []
     lines = (line.split(" ", 2) for line in text.split("\n"))
-    return [parts[1] for parts in lines if len(parts) == 3 and re.fullmatch(r"[0-9a-f]{40,64}", parts[1])]
+    return [parts[1] for parts in lines if len(parts) == 3 and is_object_id(parts[1])]
 
 
 def _remove_stale_lock(repo: Repository, ref: str) -> None:

@@ -78,8 +78,22 @@ def find_base(draft: Draft, run_id: str, journals: list[Journal]) -> Recorded | 
                 return found
     if journals and not any((content.header or {}).get("role") == journal.START for content in journals):
         moved = draft.find_run_folder(run_id)  # it was recorded; perhaps it lies in another experiment by now
-        return draft.run(moved) if moved is not None else None
+        return draft.run(moved) if moved is not None else _find_removed(draft, run_id)
     return None
+
+
+def _find_removed(draft: Draft, run_id: str) -> Recorded | None:
+    """A run that was removed for good while something was added to it: as it was last, so that it stays that run."""
+    if draft.tip is None:
+        return None
+    path = f":(glob){layout.EXPERIMENTS}/*/*/{run_id[-2:]}/{run_id}/{layout.RECORD}"
+    _, out = draft.repo.git("rev-list", "--first-parent", "--parents", "-1", draft.tip, "--", path)
+    parent = out.decode().split()[1:2]
+    if not parent or draft.repo.objects.resolve(parent[0]) is None:
+        return None
+    before = Draft(draft.repo, parent[0])
+    folder = before.find_run_folder(run_id)
+    return before.run(folder) if folder is not None else None
 
 
 def _is_carried_on(entry: Entry) -> bool:

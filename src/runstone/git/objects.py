@@ -7,6 +7,7 @@ times faster cold.
 """
 
 import hashlib
+import re
 import subprocess
 import threading
 import zlib
@@ -24,6 +25,8 @@ FILE = "100644"
 DIRECTORY = "40000"
 _LARGE = 256 * 1024
 
+_match_id = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}").fullmatch
+
 
 @dataclass(frozen=True, slots=True)
 class TreeEntry:
@@ -37,6 +40,11 @@ class TreeEntry:
         """Whether the entry is a folder."""
         return self.mode == DIRECTORY
 
+    @property
+    def is_file(self) -> bool:
+        """Whether it is neither a folder nor a link nor a submodule, whose object is elsewhere."""
+        return self.mode.startswith("100")
+
 
 @dataclass(frozen=True, slots=True)
 class Commit:
@@ -48,6 +56,11 @@ class Commit:
     author: str
     committer: str
     message: str
+
+
+def is_object_id(text: str) -> bool:
+    """Whether a text is spelled as a full object id, of either hash: then git takes it for nothing else."""
+    return _match_id(text) is not None
 
 
 class Objects:
@@ -75,6 +88,10 @@ class Objects:
         self._last_commit: Commit | None = None
         self.zero = "0" * (2 * self._raw_length)
         forks.watch(self)
+
+    def is_id(self, text: str) -> bool:
+        """Whether a text is spelled as a full id of this repository's hash."""
+        return len(text) == len(self.zero) and is_object_id(text)
 
     # --- reading
 
@@ -337,7 +354,7 @@ def parse_commit(oid: str, data: bytes) -> Commit:
             parents.append(value)
         else:
             fields.setdefault(key, value)
-    return Commit(oid, fields["tree"], tuple(parents), fields["author"], fields["committer"], message)
+    return Commit(oid, fields["tree"], tuple(parents), fields.get("author", ""), fields.get("committer", ""), message)
 
 
 def _feed(stdin: IO[bytes], names: list[str]) -> None:

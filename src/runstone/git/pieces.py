@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 from runstone.errors import GitFailed, GitMissing
-from runstone.git.process import _nameless_file, clean_environment
+from runstone.git.process import clean_environment, nameless_file
 from runstone.git.repository import Repository
 
 _PIECE = 1 << 16
@@ -31,7 +31,7 @@ def git_pieces(repo: Repository, arguments: Sequence[str], *, cwd: Path | None =
         options.append(f"--work-tree={repo.work_tree}")
     env = {key: value for key, value in clean_environment().items() if key not in _UNWANTED}
     folder = cwd or repo.work_tree or repo.git_dir
-    errors = _nameless_file()  # a pipe that nobody reads would block git once it is full
+    errors = nameless_file()
     with open(errors, "rb") as stderr:  # noqa: PTH123  # a descriptor, not a path
         try:
             process = subprocess.Popen(

@@ -162,7 +162,7 @@ class Conversation:
 
     def _begin(self) -> "subprocess.Popen[bytes]":
         # A pipe that nobody reads would block git once it is full, so its errors go to a file without a name.
-        self._errors = _nameless_file()
+        self._errors = nameless_file()
         try:
             process = subprocess.Popen(
                 ["git", *self.arguments],
@@ -240,7 +240,8 @@ def _reap(process: "subprocess.Popen[bytes]") -> None:
         pause = min(2 * pause, 0.02)
 
 
-def _nameless_file() -> int:
+def nameless_file() -> int:
+    """A descriptor of a file for what git says on stderr: a pipe that nobody reads would block it once it is full."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("git-stderr")
     import tempfile  # not on Linux: it is slow to import

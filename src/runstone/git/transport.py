@@ -245,7 +245,8 @@ def _worktree(repo: Repository, path: Path, verb: str, *arguments: str) -> None:
         run_git([f"--git-dir={repo.git_dir}", "worktree", verb, *arguments], cwd=repo.git_dir)
     except GitFailed as failure:
         lines = [line for line in failure.stderr.splitlines() if not line.startswith("Preparing worktree")]
-        raise WorkTreeRefused(path, verb, lines[-1] if lines else f"git ended with {failure.code}") from failure
+        why = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]  # names the file
+        raise WorkTreeRefused(path, verb, [*why, *lines[-1:], f"git ended with {failure.code}"][0]) from failure
 
 
 def _parse_push(done: Streamed) -> dict[str, Pushed]:
@@ -300,6 +301,6 @@ def _checked(remote: str) -> str:
 
 
 def _full_id(repo: Repository, oid: str) -> str:
-    if len(oid) != len(repo.objects.zero) or not all(c in "0123456789abcdef" for c in oid):
+    if not repo.objects.is_id(oid):
         raise UsageError(f"A full object id is needed here, and not {oid[:80]!r}.")
     return oid

@@ -5,6 +5,8 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+from runstone.records.scalar import is_number
+
 
 def param_text(value: object) -> str:
     """A param as text, as MLflow would have stored it."""
@@ -19,12 +21,9 @@ def param_number(value: object) -> int | float | None:
         return value if -(1 << 63) <= value < 1 << 63 else _as_float(value)
     if isinstance(value, float):
         return None if math.isnan(value) else value
-    if isinstance(value, str) and len(value) <= 400 and _NUMBER(value):
+    if isinstance(value, str) and len(value) <= 400 and is_number(value):
         return number(value)
     return None
-
-
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
 
 
 def _as_float(value: int) -> float:

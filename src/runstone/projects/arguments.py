@@ -9,21 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
-_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
-_WHOLE = re.compile(r"[-+]?(?:0|[1-9]\d*)", re.ASCII)
-_MAX_DIGITS = 3900  # Python refuses to read more than 4,300
-_SPECIAL = {
-    "true": True,
-    "false": False,
-    "null": None,
-    "~": None,
-    "nan": float("nan"),
-    ".nan": float("nan"),
-    "inf": float("inf"),
-    "-inf": float("-inf"),
-    ".inf": float("inf"),
-    "-.inf": float("-inf"),
-}
+from runstone.records.scalar import is_number, parse_scalar
 
 _PYTHON = re.compile(r"(?:python|pypy)w?[0-9.]*t?")
 _INTERPRETERS = frozenset("bash dash julia ksh lua node octave perl rscript ruby sh zsh".split())
@@ -56,19 +42,6 @@ def parse_arguments(command: Sequence[str]) -> dict[str, Any]:
             params[key] = _as_list(params[key])
         params[key] += _as_list(value)
     return params
-
-
-def parse_scalar(text: str) -> Any:
-    """A number, true, false, null, or else the text; a text in quotes is what they hold."""
-    if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
-        return text[1:-1]
-    if text.lower() in _SPECIAL:
-        return _SPECIAL[text.lower()]
-    if _WHOLE.fullmatch(text):
-        return int(text) if len(text) <= _MAX_DIGITS else text
-    if _NUMBER.fullmatch(text) and not re.match(r"[-+]?0\d", text):  # `007` is a name, not a number
-        return float(text)
-    return text
 
 
 def is_python(program: str) -> bool:
@@ -211,7 +184,7 @@ def _is_option(word: str) -> bool:
 
 
 def _is_number(word: str) -> bool:
-    return _NUMBER.fullmatch(word) is not None or word in ("-inf", "-.inf")
+    return is_number(word) or word in ("-inf", "-.inf")
 
 
 def _as_list(value: Any) -> list[Any]:

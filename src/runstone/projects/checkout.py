@@ -36,7 +36,7 @@ from runstone.projects.linked import LinkedCheckout as LinkedCheckout
 from runstone.projects.linked import forget_gone, git_folder, undo, write_mark
 from runstone.projects.linked import list_checkouts as list_checkouts
 from runstone.projects.linked import remove_checkout as remove_checkout
-from runstone.projects.subject import Subject, find_code, find_subject
+from runstone.projects.subject import Subject, find_subject, need_code
 from runstone.records.run import Run
 from runstone.tracking.workspace import Workspace
 
@@ -126,7 +126,7 @@ def checkout(
         raise InvalidValue(f"`data` must be one of {', '.join(_DATA)}, but is {data!r}.")
     repo, warnings = workspace.repo, list[str]()
     subject = find_subject(workspace, what)
-    commit = find_code(repo, subject, warnings.append)
+    commit = need_code(repo, subject, warnings.append)
     path = (target or default_folder(repo, subject.label)).resolve()  # as git records it
     _refuse_taken(workspace, path, branch, subject.label)
     with _all_or_nothing(repo, path, branch, commit):
@@ -274,7 +274,7 @@ def _place_inputs(
     warnings += [f"`{each.path}` was not placed: it would lie among Runstone's own files." for each in ours]
     with _explained("its DVC-tracked inputs", f"runstone checkout {quote(subject.label)} --data none"):
         wanted = [each for each in tracked if each not in ours]
-        return tuple(place(workspace.artifacts, wanted, path, warnings.append, progress))
+        return tuple(place(workspace.artifacts, wanted, path, warnings.append, progress, reserved=folder))
 
 
 @contextmanager
@@ -318,8 +318,16 @@ def _directory(path: Path, recorded: str | None, warnings: list[str]) -> str:
     if recorded in (None, "", "."):
         return "."
     assert recorded is not None
-    place = path / recorded
-    if re.search(r"[\\\0]", recorded) or not place.is_dir() or not place.resolve().is_relative_to(path.resolve()):
+    if not _is_folder_in(path, recorded):
         warnings.append(f"The run was in the folder {recorded[:120]!r}, which this checkout does not have.")
         return "."
     return recorded
+
+
+def _is_folder_in(path: Path, recorded: str) -> bool:
+    place = path / recorded
+    try:
+        is_odd = re.search(r"[\\\0]", recorded) is not None
+        return not is_odd and place.is_dir() and place.resolve().is_relative_to(path.resolve())
+    except (OSError, RuntimeError):  # too long for a name, or links in a circle
+        return False

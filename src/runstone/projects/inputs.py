@@ -147,6 +147,8 @@ def place(
     top: Path,
     warn: Callable[[str], None],
     progress: Callable[[int, int], None] | None = None,
+    *,
+    reserved: Path | None = None,
 ) -> list[str]:
     """Write files and folders below a checkout, each verified; what the cache lacks is pulled first.
 
@@ -156,6 +158,7 @@ def place(
         top: The top of the checkout.
         warn: Told what was left as it is.
         progress: Told of each object that is pulled.
+        reserved: A folder below `top` that no link of the tree may lead into.
 
     Returns:
         The paths that were placed, as the pointers name them.
@@ -164,8 +167,9 @@ def place(
         ArtifactMissing, ArtifactCorrupt, RemoteNotConfigured, RemoteFailed: Bytes cannot be had.
         DiskFull: There is no room.
     """
-    placed = []
+    placed, top = [], top.resolve()
     wanted: list[Descriptor] = []
+    taken: dict[str, bool] = {}  # path → whether a file is to lie there, or only what is in it
     executable: list[str] = []
     for each in tracked:
         inside = store.listing_of(each.digest) if each.digest.endswith(DIR) else None
@@ -174,7 +178,9 @@ def place(
             if inside is None
             else [Descriptor(f"{each.path}/{entry.path}", entry.size, entry.md5) for entry in inside]
         )
-        free = [entry for entry in entries if _is_free(entry, top, warn)]
+        free = [
+            entry for entry in entries if _is_free(entry, top, warn, reserved) and not _collides(entry, taken, warn)
+        ]
         wanted += free
         executable += [entry.path for entry in free if each.is_executable]
         if free or not entries:
@@ -190,21 +196,39 @@ def place(
     return placed
 
 
-def _is_free(entry: Descriptor, top: Path, warn: Callable[[str], None]) -> bool:
+def _is_free(entry: Descriptor, top: Path, warn: Callable[[str], None], reserved: Path | None) -> bool:
     """Whether a file may be written: nothing is there, and no link of the tree leads elsewhere."""
-    if not _leads_inside(top, entry.path):
+    path = top / entry.path
+    where = path.parent.resolve()
+    if not where.is_relative_to(top):
         warn(f"`{entry.path}` was not placed: a symbolic link leads out of the checkout.")
         return False
-    path = top / entry.path
-    if not os.path.lexists(path):
+    if reserved is not None and where.is_relative_to(reserved):
+        warn(f"`{entry.path}` was not placed: it would lie among Runstone's own files.")
+        return False
+    if os.path.lexists(path):
+        if not path.is_file() or _digest(path) != entry.md5:
+            warn(f"`{entry.path}` was left as git has it; DVC's pointer names other bytes (md5:{entry.md5}).")
+        return False
+    above = next(folder for folder in path.parents if os.path.lexists(folder))
+    if not above.is_dir():
+        warn(f"`{entry.path}` was not placed: `{above.relative_to(top).as_posix()}` is a file.")
+    return above.is_dir()
+
+
+def _collides(entry: Descriptor, taken: dict[str, bool], warn: Callable[[str], None]) -> bool:
+    """Whether pointers want a file and a folder, or two files, in one place; the first of them has it."""
+    parts = entry.path.split("/")
+    above = ["/".join(parts[:length]) for length in range(1, len(parts))]
+    if entry.path in taken or any(taken.get(folder) for folder in above):
+        warn(f"`{entry.path}` was not placed: another DVC pointer of the tree stands for something in its place.")
         return True
-    if not path.is_file() or _digest(path) != entry.md5:
-        warn(f"`{entry.path}` was left as git has it; DVC's pointer names other bytes (md5:{entry.md5}).")
+    taken |= {entry.path: True} | dict.fromkeys(above, False)
     return False
 
 
 def _leads_inside(top: Path, path: str) -> bool:
-    return (top / path).parent.resolve().is_relative_to(top.resolve())
+    return (top / path).parent.resolve().is_relative_to(top)
 
 
 def _holds(folder: str, path: str) -> bool:

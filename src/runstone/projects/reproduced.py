@@ -190,5 +190,5 @@ def _packages(workspace: Workspace, run: Run) -> dict[str, str]:
 
 def _code(run: Run) -> dict[str, str]:
     """The snapshot; of a run from before there were snapshots, the commit."""
-    commit = run.source.snapshot or run.source.commit
+    commit = run.source.code
     return {} if commit is None else {"snapshot": commit}

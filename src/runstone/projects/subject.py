@@ -65,7 +65,7 @@ def find_subject(workspace: Workspace, what: str) -> Subject:
     return _of_version(workspace, version)
 
 
-def find_code(repo: Repository, subject: Subject, warn: Warn) -> str:
+def need_code(repo: Repository, subject: Subject, warn: Warn) -> str:
     """The commit that holds a run's code, brought from a remote if it is not here.
 
     Args:
@@ -78,7 +78,7 @@ def find_code(repo: Repository, subject: Subject, warn: Warn) -> str:
         RecordInvalid: The record names something else.
     """
     source, run_id = subject.run.source, subject.run.id
-    name = source.snapshot or source.commit
+    name = source.code
     if name is None:
         raise CodeMissing(
             run_id,
@@ -88,7 +88,7 @@ def find_code(repo: Repository, subject: Subject, warn: Warn) -> str:
         )
     key = "snapshot" if source.snapshot else "commit"
     where = f"{subject.folder}/{layout.RECORD} at {subject.tip[:7]}"
-    if re.fullmatch(rf"[0-9a-f]{{{len(repo.objects.zero)}}}", name) is None:
+    if not repo.objects.is_id(name):
         raise RecordInvalid(where, f"`source.{key}` must be a full commit id, but is {name[:80]!r}")
     found = repo.objects.find(name) or _bring(repo, subject, name)
     if found[1] != "commit":

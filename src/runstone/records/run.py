@@ -50,6 +50,11 @@ class Source:
     capture: Document | None = None
     extra: Document = field(default_factory=dict)
 
+    @property
+    def code(self) -> str | None:
+        """The commit that holds the code, as the record names it: the snapshot; of a run without one, the commit."""
+        return self.snapshot or self.commit
+
     def to_document(self) -> Document:
         """The source as the record's YAML holds it; what is not known is left out."""
         known = {

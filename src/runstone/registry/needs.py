@@ -125,14 +125,15 @@ def find_needs(repo: Repository, census: Census, leaving: Leaving) -> Needs:
             if _is_deleted(repo, record.oid) or _goes_with(repo, experiment, leaving, trees):
                 continue
         runs.add(run_id)
-        blobs.update(entries[name].oid for name in (layout.RECORD, layout.ARTIFACTS) if name in entries)
+        files = (entries[name] for name in (layout.RECORD, layout.ARTIFACTS) if name in entries)
+        blobs.update(entry.oid for entry in files if entry.is_file)
     digests = set(census.journals)
     for pin in census.versions:
         runs.add(pin.run_id)
         digests |= digests_in(pin.body)
         tree = repo.objects.entry(repo.objects.commit(pin.commit).tree, pin.record)
         if tree is not None and tree.is_tree:
-            blobs.update(entry.oid for entry in repo.objects.tree(tree.oid).values() if not entry.is_tree)
+            blobs.update(entry.oid for entry in repo.objects.tree(tree.oid).values() if entry.is_file)
     for _, data in repo.objects.read_many(sorted(blobs)):
         digests |= digests_in(data)
     for data in work_tree_pointers(repo):

@@ -5,7 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import time
 
-from runstone.errors import RunIsLive, RunNotDeleted, RunNotFound, RunstoneError
+from runstone.errors import (
+    InvalidName,
+    InvalidValue,
+    NewerFormat,
+    RecordInvalid,
+    RunIsLive,
+    RunNotDeleted,
+    RunNotFound,
+    RunstoneError,
+)
 from runstone.git import layout, live
 from runstone.git.branch import Draft, Recorded, read_runs
 from runstone.git.repository import Repository
@@ -96,7 +105,12 @@ def choose(repo: Repository, census: Census, wanted: Wanted) -> Chosen:
         experiments = (wanted.experiment.experiment_id,)
     found: dict[str, Recorded] = {}
     for folder in _folders(draft, wanted):
-        recorded = draft.run(folder)
+        try:
+            recorded = draft.run(folder)
+        except (RecordInvalid, NewerFormat, InvalidName, InvalidValue):
+            if wanted.run_ids:
+                raise
+            continue  # of what cannot be read nothing is removed, and it does not bar the rest
         if recorded is not None:
             found[recorded.run.id] = recorded
     chosen: dict[str, Recorded] = {}

@@ -3,19 +3,17 @@
 Records come from others: what they name is looked for only if it is spelled as an id, and used only if it is a commit.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from runstone.errors import GitFailed
 from runstone.git.history import read_events, run_paths
+from runstone.git.objects import is_object_id
 from runstone.git.patch import FileChange, compare_trees
 from runstone.git.repository import Repository
 from runstone.records.document import Document
 from runstone.records.run import Run
-
-_COMMIT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +93,9 @@ def find_code(repo: Repository, run: Run) -> str | None:
     It is the snapshot; of a run without one the commit it ran at; of one that names neither, the second parent of the
     commit that recorded it.
     """
-    named = run.source.snapshot or run.source.commit
-    if named is not None:
-        return named
-    code = None
+    code = run.source.code
+    if code is not None:
+        return code
     for event in read_events(repo, paths=run_paths(run.id)):
         code = event.code or code
     return code
@@ -106,7 +103,7 @@ def find_code(repo: Repository, run: Run) -> str | None:
 
 def has_commit(repo: Repository, commit: str) -> bool:
     """Whether this is spelled as a whole id, and the repository has a commit of it."""
-    if not _COMMIT_ID.fullmatch(commit):
+    if not is_object_id(commit):
         return False
     found = repo.objects.find(commit)
     return found is not None and found[1] == "commit"

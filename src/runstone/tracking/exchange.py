@@ -16,6 +16,7 @@ from runstone.artifacts.descriptor import DIR
 from runstone.errors import ArtifactMissing, ArtifactsNotShared, PushRefused, RefMoved, RemoteBusy
 from runstone.git import layout, leftover, transport
 from runstone.git.branch import Draft
+from runstone.git.join import UNREADABLE
 from runstone.git.merge import MergeNote
 from runstone.git.refs import RefUpdate
 from runstone.git.replay import Replayed, move_runs, replay
@@ -261,21 +262,34 @@ class Exchange:
 
     def _digests(self, tip: str) -> dict[str, list[str]]:
         """What the runs that are about to be pushed have kept: run → digests of folders; runs without are left out."""
-        draft = Draft(self._repo, tip)
+        draft, there = Draft(self._repo, tip), Draft(self._repo, self._tip)
+        cache = self._workspace.artifacts.cache
         found = {}
         for folder in sorted(run_folders(self._repo, self._tip, tip)):
-            digests = pushing.digests_in(draft, folder)
+            run_id = folder.rpartition("/")[2]
+            digests = _named(draft, folder, there, folder)
+            lacking = [digest for digest in digests if not all(map(cache.has, _all_of(cache, [digest])))]
+            if lacking:  # what the remote names already is not for this clone to bring
+                known = there.find_run_folder(run_id)
+                named = set(_named(there, known, there, known) if known is not None else ())
+                digests = [digest for digest in digests if digest not in named.intersection(lacking)]
             if digests and not self._is_given_up(draft, folder, digests):
-                found[folder.rpartition("/")[2]] = digests
+                found[run_id] = digests
         return found
 
     def _is_given_up(self, draft: Draft, folder: str, digests: Iterable[str]) -> bool:
-        """Whether a run was deleted and its bytes were cleaned away: its tombstone is sent all the same."""
-        recorded = draft.run(folder)
+        """Whether a run was deleted and bytes of it are nowhere any more: its tombstone is sent all the same."""
+        cache = self._workspace.artifacts.cache
+        lacking = [digest for digest in _all_of(cache, digests) if not cache.has(digest)]
+        if not lacking:
+            return False
+        recorded = None
+        with suppress(*UNREADABLE):
+            recorded = draft.run(folder)
         if recorded is None or recorded.run.lifecycle != "deleted":
             return False
-        cache = self._workspace.artifacts.cache
-        return not all(map(cache.has, _all_of(cache, digests)))
+        remote = self._workspace.artifacts.remote() if self._artifacts else None
+        return remote is None or bool(remote.missing(lacking))
 
     def _store(self, wanted: Mapping[str, list[str]]) -> None:
         new = {run: [d for d in digests if d not in self._stored] for run, digests in wanted.items()}
@@ -342,6 +356,18 @@ def run_folders(repo: Repository, old: str | None, new: str | None) -> set[str]:
     paths = out.decode("utf-8", "surrogateescape").split("\0")
     folders = {path.rpartition("/")[0] for path in paths if path}
     return {folder for folder in folders if layout.parse_run_folder(folder) is not None}
+
+
+def _named(draft: Draft, folder: str, there: Draft, known: str) -> list[str]:
+    """The folders of bytes that a run names; of files that the remote has as they are, what cannot be read is none."""
+    digests: list[str] = []
+    for name, read in ((layout.ARTIFACTS, pushing.folder_digests), (layout.RECORD, pushing.model_digests)):
+        try:
+            digests += read(draft, folder)
+        except UNREADABLE:
+            if draft.find(f"{folder}/{name}") != there.find(f"{known}/{name}"):
+                raise
+    return list(dict.fromkeys(digests))
 
 
 def labelled(label: str, progress: Progress | None) -> Callable[[int, int], None] | None:

@@ -15,22 +15,19 @@ from typing import Any
 from runstone import names
 from runstone.artifacts.descriptor import Descriptor, check_artifact_path
 from runstone.artifacts.store import TakenPaths
-from runstone.errors import EndingFailed, InvalidValue, ParamConflict, RunstoneError
+from runstone.errors import EndingFailed, RunstoneError
 from runstone.git import journal, live
-from runstone.git.compose import same_value
 from runstone.git.journal import Writer
 from runstone.records.dataset import Dataset
 from runstone.records.document import Document
 from runstone.records.metric import Metric
 from runstone.records.model import ModelReference
-from runstone.records.run import Environment, ParamValue, Run, RunData, RunInfo, RunInputs
+from runstone.records.run import Environment, Run, RunData, RunInfo, RunInputs
 from runstone.tracking import exits, values
 from runstone.tracking.capture import Capture
 from runstone.tracking.read import find_recorded, recorded_artifacts
+from runstone.tracking.texts import RunTexts
 from runstone.tracking.workspace import Workspace
-
-RUN_NAME_TAG = "mlflow.runName"
-NOTE_TAG = "mlflow.note.content"
 
 
 class ActiveRun:
@@ -46,8 +43,7 @@ class ActiveRun:
         self._begun = begun
         self._capture = capture
         self._renew_locks()
-        self._params: dict[str, ParamValue] = dict(begun.params)
-        self._text_size = sum(len(str(value)) for value in (*begun.params.values(), *begun.tags.values()))
+        self._texts = RunTexts(workspace, begun)
         self._metric_keys: set[str] = set()
         self._kept: TakenPaths | None = None
         self._unsynced: set[str] = set()
@@ -160,10 +156,10 @@ class ActiveRun:
             InvalidValue: A value cannot be recorded.
         """
         with self._lock:
-            fresh = self._fresh_params(params)
+            fresh = self._texts.fresh_params(params)
             if fresh:
                 self._writer.event(journal.PARAMS, fresh)
-                self._params.update(fresh)
+                self._texts.keep_params(fresh)
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Set tags; the last value wins. `mlflow.note.content` sets the notes, `mlflow.runName` the name."""
@@ -176,7 +172,7 @@ class ActiveRun:
 
     def set_note(self, text: str) -> None:
         """Set the notes (Markdown, kept as `notes.md`)."""
-        self._writer.event(journal.NOTE, self._text("note", text))
+        self._writer.event(journal.NOTE, self._texts.text("note", text))
 
     def log_batch(
         self,
@@ -187,9 +183,9 @@ class ActiveRun:
         """Log metrics, params and tags together: all of them, or, if one is refused, none."""
         points = values.metric_points(metrics)
         with self._lock:
-            fresh = self._fresh_params(params or {})
+            fresh = self._texts.fresh_params(params or {})
             self._set_tags(tags or {}, [(journal.PARAMS, fresh)] if fresh else [])
-            self._params.update(fresh)
+            self._texts.keep_params(fresh)
         if points:
             self._writer.metrics(points)
 
@@ -353,48 +349,12 @@ class ActiveRun:
         self._lock = threading.Lock()
         self._ending = threading.RLock()
 
-    def _fresh_params(self, params: Mapping[str, Any]) -> dict[str, ParamValue]:
-        values.check_keys("param", params)
-        fresh: dict[str, ParamValue] = {}
-        redactor = self._workspace.redactor
-        for key, value in params.items():
-            checked = redactor.param(key, values.param_value(key, value))
-            if key not in self._params:
-                fresh[key] = checked
-                if isinstance(checked, str | list | dict):
-                    self._count(len(str(checked)))
-            elif not same_value(self._params[key], checked):
-                raise ParamConflict(self.id, key, self._params[key], checked)
-        return fresh
-
     def _set_tags(self, tags: Mapping[str, Any], events: Sequence[tuple[str, Any]] = ()) -> None:
-        values.check_keys("tag", tags)
-        texts = {key: values.tag_value(key, value) for key, value in tags.items()}
-        events = list(events)
-        name = self._begun.name
-        if RUN_NAME_TAG in texts:
-            name = self._text("run name", names.check_name("run name", texts.pop(RUN_NAME_TAG)))
-            events.append((journal.NAME, name))
-        if NOTE_TAG in texts:
-            events.append((journal.NOTE, self._text("note", texts.pop(NOTE_TAG))))
-        redacted = {key: str(self._workspace.redactor.param(key, value)) for key, value in texts.items()}
-        self._count(sum(len(value) for value in redacted.values()))
-        if redacted:
-            events.append((journal.TAGS, redacted))
+        events = [*events, *self._texts.tag_events(tags)]
         if events:
             self._writer.events(events)
+            name = dict(events).get(journal.NAME, self._begun.name)
             self._begun = replace(self._begun, name=name)
-
-    def _text(self, kind: str, text: str) -> str:
-        return self._workspace.redactor.text(values.check_text(kind, kind, str(text)), key=kind)
-
-    def _count(self, characters: int) -> None:
-        if self._text_size + characters > values.MAX_TEXT:
-            raise InvalidValue(
-                f"The params and tags of run {self.id} would hold more than {values.MAX_TEXT // 1024**2} MiB of text. "
-                "Log long text as a file: `log_text(text, 'name.txt')`."
-            )
-        self._text_size += characters
 
     def _record_artifacts(self, entries: Sequence[Descriptor]) -> None:
         with self._lock:

@@ -7,6 +7,7 @@ from pathlib import Path
 from runstone import names
 from runstone.errors import GitFailed, RefBlocked, RefMoved, RunstoneError
 from runstone.git import hold
+from runstone.git.objects import is_object_id
 from runstone.git.process import run_git
 from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
@@ -87,7 +88,7 @@ def _candidates(repo: Repository, ref: str) -> Iterator[str]:
     if ref.startswith(TAGS):
         tag = ref.removeprefix(TAGS)
         found += [oid for name, oid in repo.refs.list(REMOTE_TAGS).items() if name.endswith(f"/{tag}")]
-    yield from (oid for oid in found if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", oid) and oid.strip("0"))
+    yield from (oid for oid in found if is_object_id(oid) and oid.strip("0"))
 
 
 def _is_copy(name: str, branch: str) -> bool:

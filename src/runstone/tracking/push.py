@@ -1,9 +1,12 @@
 """Send the artifacts of runs to the DVC remote and bring them from there: of the runs that are named, by digest."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from runstone.artifacts.descriptor import check_digest
 from runstone.artifacts.pointer import parse_pointer
+from runstone.errors import InvalidName
 from runstone.git import layout
 from runstone.git.branch import DVC_CONFIG, Draft, read_runs, update_runs
 from runstone.tracking.read import need_recorded
@@ -65,14 +68,24 @@ def publish_remote(workspace: Workspace) -> None:
 
 def digests_in(draft: Draft, folder: str) -> list[str]:
     """The digests of the folders that a run has kept: of all its artifacts, and of each model on its own."""
+    return list(dict.fromkeys([*folder_digests(draft, folder), *model_digests(draft, folder)]))
+
+
+def folder_digests(draft: Draft, folder: str) -> list[str]:
+    """The digest of the artifacts of a run, if it has any."""
     text = draft.read(f"{folder}/{layout.ARTIFACTS}")
-    if text is None:
-        return []
-    digests: dict[str, None] = {parse_pointer(text, f"{folder}/{layout.ARTIFACTS}").digest: None}
-    recorded = draft.run(folder)
-    if recorded is not None:
-        digests.update(dict.fromkeys(model.digest.removeprefix("md5:") for model in recorded.run.models))
-    return list(digests)
+    return [] if text is None else [parse_pointer(text, f"{folder}/{layout.ARTIFACTS}").digest]
+
+
+def model_digests(draft: Draft, folder: str) -> list[str]:
+    """The digests of the models of a run that has artifacts; what is none, as somebody may have pushed it, is not."""
+    has_artifacts = draft.find(f"{folder}/{layout.ARTIFACTS}") is not None
+    recorded = draft.run(folder) if has_artifacts else None
+    found = []
+    for model in recorded.run.models if recorded is not None else ():
+        with suppress(InvalidName):
+            found.append(check_digest(model.digest.removeprefix("md5:")))
+    return found
 
 
 def _folder_digests(workspace: Workspace, run_ids: Iterable[str]) -> list[str]:

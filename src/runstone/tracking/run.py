@@ -15,18 +15,17 @@ from runstone import names
 from runstone.errors import RunExists, RunIsLive, RunstoneError, UsageError, WorkTreeDirty
 from runstone.git import journal, live
 from runstone.git.journal import Writer
-from runstone.git.snapshot import Snapshot
-from runstone.git.status import read_status
+from runstone.git.snapshot import Snapshot, read_work_tree
 from runstone.records.document import Document
 from runstone.records.experiment import Experiment
 from runstone.records.run import Run
 from runstone.tracking import exits, ids, values
 from runstone.tracking.capture import Capture
 from runstone.tracking.environment import capture_user
-from runstone.tracking.log import NOTE_TAG as NOTE_TAG
-from runstone.tracking.log import RUN_NAME_TAG as RUN_NAME_TAG
 from runstone.tracking.log import ActiveRun as ActiveRun
 from runstone.tracking.read import is_taken, need_recorded
+from runstone.tracking.texts import NOTE_TAG as NOTE_TAG
+from runstone.tracking.texts import RUN_NAME_TAG as RUN_NAME_TAG
 from runstone.tracking.workspace import Workspace, all_workspaces
 
 PARENT_TAG = "mlflow.parentRunId"
@@ -181,7 +180,7 @@ def need_clean(workspace: Workspace, require_clean: bool | None = None) -> Snaps
         return None
     if workspace.repo.work_tree is None:
         raise WorkTreeDirty(None)
-    found = read_status(workspace.repo)
+    found = read_work_tree(workspace.repo)
     if found.changes or found.commit is None:
         raise WorkTreeDirty(found.commit, [change.path for change in found.changes])
     return Snapshot(found.commit, found.branch, found.commit, dirty=False)
