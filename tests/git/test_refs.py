@@ -1,5 +1,6 @@
 """Refs move by compare-and-swap, all or none, and a refusal says why in whole sentences."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,23 @@ def test_packed_refs(git_repo: Path) -> None:
     assert git("rev-parse", "runs", cwd=git_repo) == repo.refs.read(REF)
     record(repo, "second")
     check_clean(git_repo)
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_git_gc_has_nothing_to_say_about_our_refs(tmp_path: Path, bare: bool) -> None:
+    """Branches have a reflog, in a bare repository too; git gc complains of one that a tag object has."""
+    path = tmp_path / "r"
+    git("init", "-q", *(["--bare"] if bare else []), path, cwd=tmp_path)
+    repo = Repository.open(path)
+    tree = repo.objects.write_tree({})
+    commit = repo.objects.write_commit(tree, [], repo.identity(), repo.identity(), "one")
+    tag = repo.objects.write_tag(commit, "churn@v1", repo.identity(), "churn@v1")
+    for ref, oid in [("refs/heads/runs", commit), ("refs/tags/churn@v1", tag), ("refs/runstone/seen/churn@v1", tag)]:
+        repo.refs.update([RefUpdate(ref, oid, None)])
+    assert ["refs/heads/runs"] == [
+        log.relative_to(repo.common_dir / "logs").as_posix()
+        for log in (repo.common_dir / "logs").rglob("*")
+        if log.is_file()
+    ]
+    done = subprocess.run(["git", "gc", "-q", "--prune=now"], cwd=path, capture_output=True, text=True, check=False)
+    assert (0, "") == (done.returncode, done.stderr)

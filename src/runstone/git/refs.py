@@ -30,9 +30,10 @@ class Refs:
         self._git_dir = git_dir
         self._objects = objects
         self._log = log
-        self._writer = Conversation(
-            [f"--git-dir={git_dir}", "update-ref", "-m", "runstone", "--create-reflog", "--stdin"], cwd=git_dir
-        )
+        command = [f"--git-dir={git_dir}", "update-ref", "-m", "runstone"]
+        # Also in a bare repository: what was on a branch is found again. Not of tags, over whose logs `git gc` stumbles.
+        self._branches = Conversation([*command, "--create-reflog", "--stdin"], cwd=git_dir)
+        self._others = Conversation([*command, "--stdin"], cwd=git_dir)
 
     def read(self, ref: str) -> str | None:
         """The commit a ref leads to, or None. `ref` is full: `refs/heads/runs`."""
@@ -71,7 +72,9 @@ class Refs:
         lines = [f"update {u.ref} {u.new or zero} {u.old or zero}\n" for u in updates]
         command = "start\n" + "".join(lines) + "commit\n"
         try:
-            answer = self._writer.ask(command.encode("utf-8", "surrogateescape"), _missing)
+            is_branch = all(update.ref.startswith("refs/heads/") for update in updates)
+            writer = self._branches if is_branch else self._others
+            answer = writer.ask(command.encode("utf-8", "surrogateescape"), _missing)
         except GitFailed as failure:
             if logged is not None:
                 disown(logged)
@@ -80,8 +83,9 @@ class Refs:
             raise RefBlocked(updates[0].ref, answer.decode(errors="replace"))
 
     def close(self) -> None:
-        """End the writing process."""
-        self._writer.close()
+        """End the writing processes."""
+        self._branches.close()
+        self._others.close()
 
     def _explain(self, update: RefUpdate, failure: GitFailed) -> Exception:
         text = failure.stderr or f"git ended with {failure.code} without a word"
