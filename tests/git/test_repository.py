@@ -7,7 +7,7 @@ import pytest
 
 from runstone.errors import GitFailed, NotARepository, UsageError
 from runstone.git.commit import drain
-from runstone.git.repository import Repository
+from runstone.git.repository import Repository, SettingUnknown
 from tests.git.support import SHELF, begin, check_clean, finish, public_repository, record, recorded, run_as_other
 from tests.support import git, make_repository
 
@@ -230,3 +230,13 @@ def test_journal_of_another_user_bars_nobody(tmp_path: Path) -> None:
         drain(repo, SHELF)
         assert "FINISHED" == recorded(repo, "of-root").run.status
         check_clean(path)
+
+
+def test_a_setting_that_is_not_known_is_told(git_repo: Path) -> None:
+    """A misspelt setting, or one in the wrong place, would else be passed over in silence."""
+    (git_repo / "runstone.yaml").write_text("pusch: auto\nsnapshot: {require_clean: true}\n")
+    told = "runstone.yaml sets `pusch`, `snapshot.require_clean`, which this Runstone does not know and does not heed."
+    with pytest.warns(SettingUnknown) as caught:
+        config = Repository.open(git_repo).config
+    assert (False, "manual") == (config.require_clean, config.push)
+    assert told == str(caught[0].message)

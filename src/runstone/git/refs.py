@@ -31,7 +31,7 @@ class Refs:
         self._objects = objects
         self._log = log
         command = [f"--git-dir={git_dir}", "update-ref", "-m", "runstone"]
-        # Also in a bare repository: what was on a branch is found again. Not of tags, over whose logs `git gc` stumbles.
+        # A branch's past can be found again, in a bare repository too. But `git gc` stumbles over the log of a tag.
         self._branches = Conversation([*command, "--create-reflog", "--stdin"], cwd=git_dir)
         self._others = Conversation([*command, "--stdin"], cwd=git_dir)
 

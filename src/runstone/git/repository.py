@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import time
+import warnings
 from functools import cached_property
 from pathlib import Path
 
@@ -31,6 +32,10 @@ from runstone.records.config import Config
 CONFIG_FILE = "runstone.yaml"
 _CRUD = "".join(map(chr, range(33))) + ".,:;<>\"\\'"
 _CANNOT_WRITE = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+class SettingUnknown(UserWarning):
+    """`runstone.yaml` sets something that this version does not know: a newer one's setting, or a misspelt one."""
 
 
 class Repository:
@@ -145,6 +150,9 @@ class Repository:
 
         Raises:
             RecordInvalid: The file breaks its schema.
+
+        Warns:
+            SettingUnknown: The file sets what this version does not know.
         """
         text: bytes | None = None
         if self.work_tree is not None:
@@ -160,6 +168,10 @@ class Repository:
         from runstone.records import yaml
 
         config = Config.from_document(yaml.load(text, CONFIG_FILE), CONFIG_FILE)
+        if config.unknown:
+            names = ", ".join(f"`{name}`" for name in config.unknown[:5])
+            text_ = f"{CONFIG_FILE} sets {names}, which this Runstone does not know and does not heed."
+            warnings.warn(text_, SettingUnknown, stacklevel=3)
         if run_git(["check-ref-format", f"refs/heads/{config.branch}"], cwd=self.git_dir, allowed=(0, 1))[0]:
             raise UsageError(f"`{CONFIG_FILE}`: `branch` must be a name git allows, but is {config.branch!r}.")
         return config

@@ -1,6 +1,6 @@
 """`runstone.yaml`: what a project decides. Every key has a default, so the file may be missing."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runstone.records.document import Document, Reader, show
@@ -56,6 +56,7 @@ class Config:
         require_clean: Whether a run is refused when the work tree differs from HEAD.
         snapshot: What a code snapshot takes in.
         secrets: What is redacted.
+        unknown: Settings that this version does not know, such as `snapshot.max_fil`.
     """
 
     branch: str = "runs"
@@ -65,6 +66,7 @@ class Config:
     require_clean: bool = False
     snapshot: SnapshotRules = field(default_factory=SnapshotRules)
     secrets: SecretRules = field(default_factory=SecretRules)
+    unknown: tuple[str, ...] = ()
     extra: Document = field(default_factory=dict)
 
     @classmethod
@@ -75,7 +77,7 @@ class Config:
             check_format(document, "config", where)
         secrets = Reader(reader.take("secrets", dict) or {}, where, "secrets")
         snapshot = Reader(reader.take("snapshot", dict) or {}, where, "snapshot")
-        return cls(
+        config = cls(
             branch=reader.take("branch", str) or "runs",
             push=reader.take_choice("push", ("manual", "auto")),
             promotion=reader.take_choice("promotion", ("direct", "review")),
@@ -90,6 +92,8 @@ class Config:
             secrets=SecretRules(secrets.take_texts("keys"), secrets.take_texts("values"), secrets.take_texts("allow")),
             extra=reader.extra(),
         )
+        parts = (reader, snapshot, secrets)
+        return replace(config, unknown=tuple(str(part.path(key)) for part in parts for key in part.extra()))
 
 
 def _take_size(reader: Reader, key: str, default: int) -> int:
