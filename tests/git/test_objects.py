@@ -186,3 +186,12 @@ def test_shared_repository_modes(git_repo: Path) -> None:
     assert 0o440 == path.stat().st_mode & 0o777
     assert 0o2770 == path.parent.stat().st_mode & 0o7777
     assert 0o2770 == journal.stat().st_mode & 0o7777
+
+
+def test_a_commit_without_an_author(git_repo: Path) -> None:
+    """Anybody may push one, since git takes it; it is read as any other."""
+    repository = Repository.open(git_repo)
+    tree = git("rev-parse", "HEAD^{tree}", cwd=git_repo)
+    oid = repository.objects.write("commit", f"tree {tree}\n\nNobody\n".encode())
+    commit = repository.objects.commit(oid)
+    assert (tree, (), "", "Nobody\n") == (commit.tree, commit.parents, commit.author, commit.message)

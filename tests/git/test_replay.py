@@ -452,16 +452,16 @@ fields = st.dictionaries(st.sampled_from("abc"), st.integers(0, 3).map(str), max
 def test_no_edit_is_lost(repo: Repository, start: str, mine: list[Any], other: list[Any]) -> None:
     """However two sides edit one run: each value is in a record of the line, or in the message of a commit."""
 
-    def edits(base: str, states: list[Any]) -> tuple[str, set[tuple[str, str]]]:
+    def edits(base: str, states: list[Any], side: str) -> tuple[str, set[tuple[str, str]]]:
         draft, seen, before = Draft(repo, base), set(), {"a": "0"}
         for state in states:
-            draft.commit(put_run("r1", tags=state), "Edit")
+            draft.commit(put_run("r1", tags=state), f"Edit {side}")  # else equal edits of one second are one commit
             seen |= state.items() - before.items()
             before = state
         assert draft.tip is not None
         return draft.tip, seen
 
-    (local, ours), (remote, theirs) = edits(start, mine), edits(start, other)
+    (local, ours), (remote, theirs) = edits(start, mine, "here"), edits(start, other, "there")
     done = joined(repo, local, remote)
     found: set[tuple[str, str]] = set()
     told = ""

@@ -14,7 +14,7 @@ from runstone.errors import RemoteUnreachable, UsageError, WorkTreeRefused
 from runstone.git import leftover, transport
 from runstone.git.repository import Repository
 from runstone.git.stream import hide_credentials, stream_git
-from tests.support import SOURCE, git
+from tests.support import SOURCE, git, run_python
 
 MAIN = "refs/heads/main"
 
@@ -358,3 +358,28 @@ def test_what_git_refuses_of_a_work_tree(repo: Repository, git_repo: Path, tmp_p
         transport.add_worktree(repo, tmp_path / "x", first, "-x")
     with pytest.raises(WorkTreeRefused, match="is a main working tree"):
         transport.remove_worktree(repo, git_repo)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
+def test_a_full_disk_here_is_not_the_remotes_fault(repo: Repository, git_repo: Path, bare_remote: Path) -> None:
+    """A fetch that finds no room says so, and what it brings arrives once there is some."""
+    other = git_repo.parent / "other"
+    git("push", "-q", "origin", "main", cwd=git_repo)
+    git("clone", "-q", bare_remote, other, cwd=git_repo.parent)
+    for key, value in (("user.name", "Kim"), ("user.email", "kim@example.org")):
+        git("config", key, value, cwd=other)
+    (other / "train.py").write_bytes(os.urandom(100_000))
+    git("commit", "-q", "-a", "-m", "Much", cwd=other)
+    tip = head(other)
+    git("push", "-q", "origin", "main", cwd=other)
+    code = (
+        "import resource\n"
+        "from runstone.git import transport\n"
+        "from runstone.git.repository import Repository\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, -1))\n"
+        f"transport.fetch(Repository.open('.'), 'origin', ['+{MAIN}:refs/remotes/origin/main'])\n"
+    )
+    done = run_python(code, cwd=git_repo, check=False)
+    assert "runstone.errors.storage.DiskFull: " in done.stderr, done.stderr
+    transport.fetch(repo, "origin", [f"+{MAIN}:refs/remotes/origin/main"])
+    assert tip == head(git_repo, "origin/main")

@@ -12,8 +12,9 @@ import pytest
 
 from runstone.artifacts.cache import Cache
 from runstone.client import Client
-from runstone.errors import RefBroken, RunIsLive, RunNotDeleted, RunNotFound, UnseenRefs
-from runstone.git.branch import read_runs
+from runstone.errors import RecordInvalid, RefBroken, RunIsLive, RunNotDeleted, RunNotFound, UnseenRefs
+from runstone.git.branch import read_runs, update_runs
+from runstone.git.objects import FILE, TreeEntry
 from runstone.registry.gc import Plan, collect, plan
 from runstone.registry.removable import Wanted
 from runstone.registry.resolve import resolve
@@ -474,3 +475,25 @@ def test_many_versions_cost_little(workspace: Workspace, model: RunUri) -> None:
     begun = time.process_time()
     assert plan(workspace, Wanted(older_than_s=0)).is_empty
     assert 2 > time.process_time() - begun
+
+
+def test_a_record_that_somebody_broke_does_not_bar_the_rest(git_repo: Path, tmp_path: Path) -> None:
+    """One that is a submodule, one that says it is deleted but cannot be read: what is deleted is removed all the same.
+
+    Of what cannot be read nothing is removed.
+    """
+    workspace = Workspace.open(git_repo)
+    gone = record(workspace, tmp_path, "gone")
+    edit.delete_run(workspace, gone)
+    objects, folder = workspace.repo.objects, "experiments/default/2026-01-01"
+    bad = TreeEntry(FILE, objects.write("blob", b"lifecycle: deleted\nx: ["))
+    update_runs(
+        workspace.repo,
+        lambda draft: draft.put(
+            {f"{folder}/aa/bad-aa/run.yaml": bad, f"{folder}/bb/bad-bb/run.yaml": TreeEntry("160000", "1" * 40)},
+            "Break",
+        ),
+    )
+    assert [gone] == [run.run_id for run in collected(workspace).runs]
+    with pytest.raises(RecordInvalid):
+        plan(workspace, Wanted(run_ids=["bad-aa"]))

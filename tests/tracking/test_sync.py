@@ -15,9 +15,12 @@ from runstone.errors import (
     RemoteUnreachable,
     UsageError,
 )
+from runstone.registry.gc import collect, plan
+from runstone.registry.removable import Wanted
 from runstone.registry.version import register_version
 from runstone.tracking import edit
 from runstone.tracking.push import pull_runs
+from runstone.tracking.run import join_run
 from runstone.tracking.sync import Synced, sync
 from runstone.tracking.workspace import Workspace
 from runstone.uris import RunUri
@@ -574,3 +577,167 @@ def test_progress_is_told(plain_team: Team) -> None:
     share(ann, progress=lambda *step: told.append(step))
     assert "Writing objects" in {label for label, _, _ in told}
     assert all(0 <= done <= total for _, done, total in told)
+
+
+# --- what others, and other remotes, may do to a remote
+
+
+@pytest.mark.parametrize("how", ["set back", "begun anew", "gone"])
+def test_a_remote_that_has_lost_runs_gets_them_again(plain_team: Team, how: str) -> None:
+    """Put in from an old backup, and others have gone on there: what a clone still has is not dropped, but sent."""
+    ann, bob = plain_team.folder / "ann", plain_team.clone("bob")
+    record(ann, "one")
+    share(ann)
+    old = plain_team.tip()
+    record(ann, "two")
+    share(ann)
+    share(bob)
+    if how == "set back":
+        git("update-ref", "refs/heads/runs", str(old), cwd=plain_team.remote)
+    else:
+        git("update-ref", "-d", "refs/heads/runs", cwd=plain_team.remote)
+    if how != "gone":
+        cid = plain_team.clone("cid")
+        record(cid, "three")
+        share(cid)
+    record(bob, "four")
+    share(bob)
+    share(ann)
+    expected = sorted(["one", "two", "four", *(["three"] if how != "gone" else [])])
+    assert expected == plain_team.runs() == runs_of(ann) == runs_of(bob) == recorded_ids(ann)
+    plain_team.check()
+
+
+def test_two_remotes_with_lines_of_their_own(plain_team: Team) -> None:
+    """A run that only the second remote had arrives on the first, though a later event was there before it."""
+    ann, backup = plain_team.folder / "ann", plain_team.folder / "backup.git"
+    git("init", "-q", "--bare", backup, cwd=plain_team.folder)
+    git("remote", "add", "backup", backup, cwd=ann)
+    record(ann, "one")
+    share(ann)
+    share(ann, remote="backup")
+    bob = plain_team.clone("bob", url=str(backup))
+    record(bob, "of-bob")
+    share(bob)
+    record(ann, "two")
+    share(ann)
+    for name in ("backup", "origin", "backup", "origin"):
+        share(ann, remote=name)
+        assert ["of-bob", "one", "two"] == runs_of(ann) == recorded_ids(ann)
+    assert ["of-bob", "one", "two"] == plain_team.runs() == runs_of(backup)
+    assert Synced("origin") == share(ann)
+    check_clean(ann)
+
+
+def push_by_hand(team: Team, changes: dict[str, str]) -> None:
+    """Somebody edits files of the run `one` on the branch and pushes; `submodule` stands for a link to another one."""
+    eve = team.clone("eve", "-b", "runs")
+    folder = next(eve.glob("experiments/*/*/*/one")).relative_to(eve)
+    for name, text in changes.items():
+        (eve / folder / name).unlink(missing_ok=True)
+        if text == "submodule":
+            git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},{folder / name}", cwd=eve)
+        else:
+            (eve / folder / name).write_text(text)
+            git("add", "-f", folder / name, cwd=eve)
+    git("commit", "-q", "-m", "By hand", cwd=eve)
+    git("push", "-q", "origin", "runs", cwd=eve)
+
+
+_LOST = f"outs:\n- md5: {'1' * 32}.dir\n  size: 1\n  nfiles: 1\n  hash: md5\n  path: artifacts\n"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"artifacts.dvc": "garbage: ["},
+        {"artifacts.dvc": "submodule"},
+        {"other": "submodule"},
+        {"artifacts.dvc": _LOST},
+    ],
+    ids=["no pointer", "a submodule", "a submodule beside", "bytes that are nowhere"],
+)
+def test_what_somebody_else_broke_does_not_bar_a_sync(team: Team, changes: dict[str, str]) -> None:
+    """What the remote has is not for this clone to bring: its own change of that run goes, and its other runs go."""
+    ann, bob = team.folder / "ann", team.clone("bob")
+    record(ann, "one", text="1")
+    share(ann)
+    share(bob)
+    edit.amend_run(Workspace.open(bob), "one", reason="It was so", params={"lr": 0.5})
+    record(bob, "two", text="2")
+    push_by_hand(team, changes)
+    assert ["one", "two"] == share(bob).runs_sent
+    assert ["one", "two"] == team.runs()
+    assert "lr: 0.5" in git("grep", "lr", "runs", cwd=team.remote)
+
+
+def test_a_file_added_to_a_run_that_cannot_be_read_any_more(team: Team) -> None:
+    """Its folder is sent all the same, before the branch names it."""
+    ann, bob = team.folder / "ann", team.clone("bob")
+    record(ann, "one", text="1")
+    share(ann)
+    share(bob)
+    Client(bob).log_text("one", "2", "b.txt")
+    push_by_hand(team, {"run.yaml": "lifecycle: deleted\nx: ["})
+    assert ["one"] == share(bob).runs_sent
+    team.check()
+
+
+@pytest.mark.parametrize("path", ["c.txt", "a.txt"])
+def test_a_file_added_where_the_others_are_not(team: Team, path: str) -> None:
+    """A clone without the bytes of a run adds a file to it, or replaces one: the folder is whole in every clone."""
+    ann, bob = team.folder / "ann", team.clone("bob")
+    with Client(ann).create_run("0", run_id="one"):
+        for name in ("a.txt", "b.txt"):
+            Client(ann).log_text("one", name, name)
+    share(ann)
+    share(bob)
+    Client(bob).log_text("one", "new", path)
+    share(bob)
+    share(ann)
+    expected = {"a.txt": "a.txt", "b.txt": "b.txt"} | {path: "new"}
+    folder = Path(Client(ann).download_artifacts("one"))
+    assert expected == {found.name: found.read_text() for found in folder.iterdir()}
+    pointer = git("grep", "-h", "size", "runs", "--", "*/artifacts.dvc", cwd=team.remote).split()
+    assert str(sum(map(len, expected.values()))) == pointer[1]
+    team.check()
+
+
+def test_a_file_added_to_a_run_that_is_deleted_then(team: Team) -> None:
+    """That older files of the run are only on the DVC remote does not keep the new one from going there."""
+    ann, bob = team.folder / "ann", team.clone("bob")
+    record(ann, "one", text="1")
+    share(ann)
+    share(bob)
+    Client(bob).log_text("one", "2", "b.txt")
+    edit.delete_run(Workspace.open(bob), "one")
+    share(bob)
+    team.check()
+    share(ann)
+    edit.restore_run(Workspace.open(ann), "one")
+    folder = Path(Client(ann).download_artifacts("one"))
+    assert {"a.txt", "b.txt"} == {found.name for found in folder.iterdir()}
+
+
+def test_what_is_added_to_a_run_that_others_removed(team: Team) -> None:
+    """A process still adds to it: it comes back as the run that it was, with all that was recorded, still deleted."""
+    ann, bob = team.folder / "ann", team.clone("bob")
+    record(ann, "one", text="1", loss=0.25)
+    share(ann)
+    share(bob)
+    adding = join_run(Workspace.open(bob), "one")
+    adding.log_metric("loss", 0.125)
+    edit.delete_run(Workspace.open(ann), "one")
+    wanted = Wanted(older_than_s=0)
+    collect(Workspace.open(ann), plan(Workspace.open(ann), wanted), wanted)
+    share(ann)
+    share(bob)
+    assert [] == runs_of(bob)
+    Client(bob).log_text("one", "2", "b.txt")
+    adding.end()
+    share(bob)
+    run = Client(bob).get_run("one")
+    assert ("FINISHED", "deleted") == (run.status, run.lifecycle)
+    assert [0.25, 0.125] == [point.value for point in Client(bob).get_metric_history("one", "loss")]
+    assert ["one"] == team.runs() == recorded_ids(bob)
+    team.check()

@@ -59,8 +59,8 @@ class Event:
 def find_fork(repo: Repository, local: str, remote: str | None, synced: str | None) -> Fork:
     """Walk two tips back until they meet; `synced` is a commit that is known to have been on the remote.
 
-    It counts only in a shallow repository, where the remote's line is cut: a remote that was set back, put in from a
-    backup or begun anew has lost what it once had, and what is still here is sent to it again.
+    It counts only where the remote's line cannot be walked, as in a shallow repository: a remote that was set back, put
+    in from a backup or begun anew has lost what it once had, and what is still here is sent to it again.
     """
     ours, theirs = _Line(repo, local), _Line(repo, remote)
     meeting = None
@@ -70,7 +70,7 @@ def find_fork(repo: Repository, local: str, remote: str | None, synced: str | No
             if oid is not None and oid in other.found:
                 meeting = oid
                 break
-    synced = synced if repo.shallow else None
+    synced = synced if repo.shallow or remote is None else None
     events = ours.until(meeting, synced)
     if events and events[-1].parents and repo.objects.find(events[-1].parents[0]) is None:
         events.pop()  # the end of a shallow history: it was fetched, and what it changed cannot be seen
@@ -174,9 +174,9 @@ def unpushed(repo: Repository, local: str, remote: str | None, synced: str | Non
     Args:
         repo: The repository.
         local: The local tip.
-        remote: The remote's tip, fetched; None if it has no such branch.
+        remote: The remote's tip, fetched; None if it is not known.
         synced: The last commit that is known to have been on the remote. In a shallow repository, where the remote's
-            line is cut, nothing else tells what is there; elsewhere it is not looked at.
+            line is cut, nothing else tells what is there; where that line is whole it is not looked at.
 
     Returns:
         Commits, oldest first.

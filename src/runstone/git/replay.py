@@ -309,14 +309,18 @@ class _Replay:
 def _arrived(fork: Fork) -> dict[str, str]:
     """The events of ours that the remote has already → its commit.
 
-    Events are replayed in their order: with the last one that is there all before it were, or changed nothing then.
+    Where an event of ours stands on its first commit, all before it were replayed with it, or changed nothing then. A
+    commit that was replayed itself, as on the line of a second remote, may stand on events that this remote never saw.
     """
     there = {origin(commit): commit for commit in fork.theirs}
     arrived: dict[str, str] = {}
-    found: str | None = None
+    before: str | None = None
     for commit in reversed(fork.ours):
         other = there.get(origin(commit))
-        found = other.oid if other is not None and other.author == commit.author else found
+        found = other.oid if other is not None and other.author == commit.author else None
+        if found is not None and origin(commit) == commit.oid:
+            before = found
+        found = found or before
         if found is not None:
             arrived[commit.oid] = found
     return arrived

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from runstone.errors import GitFailed, RemoteUnreachable, UsageError, WorkTreeRefused
+from runstone.errors import DiskFull, GitFailed, RemoteUnreachable, UsageError, WorkTreeRefused
 from runstone.git.process import run_git
 from runstone.git.repository import Repository
 from runstone.git.stream import Progress, Streamed, hide_credentials, stream_git
@@ -27,6 +27,7 @@ _RACES = re.compile(
 _REFUSAL = (
     r"denied|(?<!' )not allowed|not permitted|forbidden|\b403\b|read-only|insufficient permission|not have permission"
 )
+_FULL = re.compile(r"^(?!remote: ).*(No space left on device|File too large|quota exceeded|died of signal 25)")
 _NOISE = re.compile(r"(error: failed to push some refs|hint:|To |Everything up-to-date|Done$)")
 
 
@@ -128,6 +129,7 @@ def fetch(
 
     Raises:
         RemoteUnreachable: It cannot be reached, does not have one of them, or the connection broke.
+        DiskFull: There is no room here.
     """
     options = ["--no-tags", "--no-prune", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules"]
     options += ["--refmap="]  # else git also updates what `remote.<name>.fetch` names
@@ -136,6 +138,9 @@ def fetch(
     wanted = "".join(f"{refspec}\n" for refspec in refspecs).encode("utf-8", "surrogateescape")
     done = stream_git(repo, ["fetch", *options, "--stdin", "--", _checked(remote)], input=wanted, progress=progress)
     if done.code:
+        full = [line for line in done.err.splitlines() if _FULL.search(line)]
+        if full:
+            raise DiskFull(repo.git_dir, full[0].removeprefix("fatal: ").removeprefix("error: "))
         raise _unreachable(repo, remote, done)
 
 
@@ -242,7 +247,9 @@ def list_worktrees(repo: Repository) -> list[WorkTree]:
 def _worktree(repo: Repository, path: Path, verb: str, *arguments: str) -> None:
     try:
         # Not `repo.git`, which names the work tree that is to be left alone.
-        run_git([f"--git-dir={repo.git_dir}", "worktree", verb, *arguments], cwd=repo.git_dir)
+        # And in full, whatever is left out of the user's own work tree.
+        options = ["-c", "core.sparseCheckout=false", f"--git-dir={repo.git_dir}"]
+        run_git([*options, "worktree", verb, *arguments], cwd=repo.git_dir)
     except GitFailed as failure:
         lines = [line for line in failure.stderr.splitlines() if not line.startswith("Preparing worktree")]
         why = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]  # names the file
