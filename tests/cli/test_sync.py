@@ -47,6 +47,20 @@ def test_the_same_as_json(plain_team: Team) -> None:
     assert [] == json.loads(run_cli("pull", "--json", cwd=ann).stdout)["runs_sent"]
 
 
+def test_a_work_tree_with_the_branch_checked_out_is_told_of(plain_team: Team, tmp_path: Path) -> None:
+    """What came looks deleted there, and a commit would make it so."""
+    ann, bob = plain_team.folder / "ann", plain_team.clone("bob")
+    record(ann, "one")
+    run_cli("sync", cwd=ann)
+    run_cli("sync", cwd=bob)
+    git("worktree", "add", "-q", tmp_path / "look", "runs", cwd=bob)
+    record(ann, "two")
+    run_cli("sync", cwd=ann)
+    told = run_cli("pull", cwd=bob).stderr
+    assert f"`runs` is checked out in {tmp_path / 'look'}, where what came looks deleted: commit nothing" in told
+    assert f"`git -C {tmp_path / 'look'} checkout --detach`" in told
+
+
 def test_what_was_joined_is_told_cleaned(plain_team: Team) -> None:
     """Of two values of one tag the replaced one is told, without control characters."""
     ann, bob = plain_team.folder / "ann", plain_team.clone("bob")

@@ -107,10 +107,29 @@ def _exchange(session: Session, **options: Any) -> "Synced":
 
     try:
         with _bars() as tell:
-            return sync(session.workspace, progress=tell, **options)
+            done = sync(session.workspace, progress=tell, **options)
     except KeyboardInterrupt:
         hint("Nothing is lost: the next `runstone sync` goes on from here.")
         raise
+    if done.runs_received:
+        _tell_of_checked_out_runs(session)
+    return done
+
+
+def _tell_of_checked_out_runs(session: Session) -> None:
+    """The branch moves on below a work tree that has it checked out, where a commit would then undo what came."""
+    from shlex import quote
+
+    from runstone.git.transport import list_worktrees
+
+    repo = session.workspace.repo
+    for tree in list_worktrees(repo):
+        if tree.branch == repo.runs_ref:
+            step = f"git -C {quote(str(tree.path))} checkout --detach"
+            hint(
+                f"`{repo.config.branch}` is checked out in {tree.path}, where what came looks deleted: commit nothing "
+                f"there, and let go of it: `{step}`"
+            )
 
 
 def _tell(done: "Synced", form: str, *, quiet: bool) -> None:
