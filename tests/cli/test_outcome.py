@@ -1,6 +1,8 @@
 """Exit codes, messages, interruptions, closed pipes and bugs, through real processes."""
 
+import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -184,3 +186,24 @@ run(full, [], {})
 """
     done = run_python(code, cwd=git_repo, check=False)
     assert (1, "error: /data/out: Permission denied\n") == (done.returncode, done.stderr)
+
+
+def test_a_path_too_long_is_no_bug(git_repo: Path) -> None:
+    """A folder that somebody named: what the system says of it."""
+    run_cli("log", "--name", "a", cwd=git_repo)
+    done = run_cli("checkout", "a", "x" * 300, cwd=git_repo)
+    assert (1, True) == (done.returncode, done.stderr.endswith("x: File name too long\n"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the shell is of POSIX")
+@pytest.mark.parametrize("closed", [">&-", "<&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_descriptors_harm_nothing(git_repo: Path, closed: str) -> None:
+    """As under some daemons: what a command prints is not written into the journal that took the number."""
+    line = f"exec {shlex.join(COMMAND)} run --name closed echo hello {closed}"
+    done = subprocess.run(
+        ["sh", "-c", line], cwd=git_repo, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert (0, "") == (done.returncode, done.stderr if "2>" in closed else "")
+    assert "FINISHED" in run_cli("runs", "show", "closed", cwd=git_repo).stdout
+    run_cli("artifacts", "get", "closed", "logs", "kept", cwd=git_repo)
+    assert "hello\n" == (git_repo / "kept" / "logs" / "stdout.txt").read_text()

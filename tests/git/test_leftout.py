@@ -63,7 +63,8 @@ def test_several_patterns_and_none() -> None:
         "gcp_credentials.json", ".dvc/config.local", "sub/.dvc/config.local", "terraform.tfstate",
         "terraform.tfstate.backup", "prod.tfvars", "secrets.yaml", ".streamlit/secrets.toml", "kaggle.json",
         ".docker/config.json", "x/.config/gcloud/a.db", "vault.kdbx", "key.ppk", ".bash_history", "svc.keytab",
-        ".vault-token", ".secrets",
+        ".vault-token", ".secrets", ".cache/huggingface/token", "rclone.conf", ".config/gh/hosts.yml",
+        "id_rsa.bak", "id_rsa~", "server.key.old", "x/.server.key.swp", "c.pem.bak.orig", ".netrc.save",
     ],
 )  # fmt: skip
 def test_names_of_secrets(path: str) -> None:
@@ -73,7 +74,16 @@ def test_names_of_secrets(path: str) -> None:
     assert [reason, reason] == [secrets.reason(path, is_new=is_new) for is_new in (True, False)]
 
 
-@pytest.mark.parametrize("path", ["secrets.py", "src/credentials.py", "credentials/store.py", "token.json", "x.token"])
+@pytest.mark.parametrize("path", ["~", ".bak", "a/.swp", "train.py.bak", "token_ids.py", "tokens.json", "x~"])
+def test_copies_of_code_are_code(path: str) -> None:
+    """What is a copy by its name is judged by what it is a copy of."""
+    assert SecretFiles(SnapshotRules()).reason(path, is_new=True) is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["secrets.py", "src/credentials.py", "credentials/store.py", "token.json", "x.token", "hf_token", "secrets.py.bak"],
+)
 def test_names_that_code_has_too_count_while_they_are_new(path: str) -> None:
     """Once HEAD has such a file, its edits are code like any other."""
     secrets = SecretFiles(SnapshotRules())

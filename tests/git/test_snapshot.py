@@ -208,7 +208,7 @@ def test_a_snapshot_is_what_git_add_makes_and_nothing_is_touched(
     assert (expected, None, True) == (tree_of(git_repo, found.commit), found.failure, found.dirty)
     after = state(git_repo)
     held = f"refs/runstone/snapshots/{found.commit}"
-    assert {f".git/{held}", f".git/logs/{held}"} == after.keys() - before.keys()
+    assert {f".git/{held}"} == after.keys() - before.keys()
     shared = [name for name in before if ".git/sharedindex." in name]  # git marks it as used whenever it reads it
     assert {n: s for n, s in before.items() if n not in shared} == {n: after[n] for n in before if n not in shared}
     assert git("rev-parse", "HEAD", cwd=git_repo) == git("rev-parse", f"{found.commit}^", cwd=git_repo)
@@ -433,6 +433,7 @@ def test_repositories_inside_and_submodules(git_repo: Path, tmp_path: Path) -> N
     assert {
         LeftOut("inside/", "it is a git repository of its own"),
         LeftOut("lib", "it is a submodule with edits and files that are not tracked inside"),
+        LeftOut("other", "it is a git repository of its own, at a commit that none of its remotes has"),
     } == set(found.left_out)
     moved = git("rev-parse", "HEAD", cwd=git_repo / "other")
     assert moved == git("rev-parse", f"{found.commit}:other", cwd=git_repo)
@@ -548,3 +549,73 @@ def test_what_killed_processes_left_is_removed(git_repo: Path) -> None:
     take_snapshot(repo, SnapshotRules())
     assert ["index-young"] == [path.name for path in folder.iterdir()]
     assert time.time() - (folder / "index-young").stat().st_ctime < 3600
+
+
+def test_edits_that_git_overlooks_are_named_and_not_taken_in(git_repo: Path) -> None:
+    """`assume-unchanged` and `skip-worktree` hide them from `git status`; often they are somebody's passwords."""
+    for name in ("assumed.py", "skipped.py", "gone.py", "same.py"):
+        (git_repo / name).write_text("before\n")
+    git("add", "-A", cwd=git_repo)
+    git("commit", "-qm", "Files", cwd=git_repo)
+    git("update-index", "--assume-unchanged", "assumed.py", "gone.py", "same.py", cwd=git_repo)
+    git("update-index", "--skip-worktree", "skipped.py", cwd=git_repo)
+    for name in ("assumed.py", "skipped.py", "train.py"):
+        (git_repo / name).write_text("hunter2\n")
+    (git_repo / "gone.py").unlink()
+    before = state(git_repo)
+    found = snap(git_repo)
+    after = {path: seen for path, seen in state(git_repo).items() if "refs/runstone" not in path}
+    reason = "git was told to overlook its edits (assume-unchanged or skip-worktree); they are left out"
+    assert dict.fromkeys(("assumed.py", "gone.py", "skipped.py"), reason) == {
+        one.path: one.reason for one in found.left_out
+    }
+    assert ["train.py"] == git("diff", "--name-only", "HEAD", str(found.commit), cwd=git_repo).splitlines()
+    assert before == after
+    git("checkout", "-q", "train.py", cwd=git_repo)
+    assert (True, found.head) == ((clean := snap(git_repo)).dirty, clean.commit)
+
+
+def test_files_that_git_does_not_give_back_are_named(git_repo: Path) -> None:
+    """A filter that loses something, as nbstripout, and line ends; a filter that loses nothing is no matter."""
+    git("config", "filter.strip.clean", "grep -v output", cwd=git_repo)
+    git("config", "filter.swap.clean", "tr a-z A-Z", cwd=git_repo)
+    git("config", "filter.swap.smudge", "tr A-Z a-z", cwd=git_repo)
+    (git_repo / ".gitattributes").write_text(
+        "*.ipynb filter=strip\n*.swap filter=swap\n*.txt text=auto\n*.c ident\n*.u16 working-tree-encoding=UTF-16LE\n"
+    )
+    for name, data in {
+        "n.ipynb": b"code\noutput\n",
+        "line\nbreak.ipynb": b"output\n",
+        "kept.ipynb": b"code\n",
+        "x.swap": b"abc\n",
+        "unix.txt": b"a\nb\n",
+        "mixed.txt": b"a\r\nb\n",
+        "id.c": b"$Id$\n",
+        "good.u16": "h\u00e9\n".encode("utf-16-le"),
+        "bad.u16": b"\x00\xd8\x41",
+        "plain.bin": b"\r\n\n",
+    }.items():
+        (git_repo / name).write_bytes(data)
+    lost = "git does not give back the bytes it had: "
+    assert {
+        "n.ipynb": f"{lost}it goes through the filter `strip`",
+        "line\nbreak.ipynb": f"{lost}it goes through the filter `strip`",
+        "mixed.txt": f"{lost}its line ends are converted",
+        "id.c": f"{lost}the attribute `ident`",
+        "bad.u16": "git cannot take it in: failed to encode 'bad.u16' from UTF-16LE to UTF-8",
+    } == {one.path: one.reason for one in snap(git_repo).left_out}
+
+
+def test_a_repository_that_is_nowhere_else_is_named(git_repo: Path, tmp_path: Path) -> None:
+    """A staged repository, or a submodule at a commit that was not pushed: nobody else can ever check it out."""
+    make_repository(git_repo / "staged")
+    git("add", "staged", cwd=git_repo)
+    other = make_repository(tmp_path / "other")
+    git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(other), "lib", cwd=git_repo)
+    reason = "it is a git repository of its own, at a commit that none of its remotes has"
+    assert [LeftOut("staged", reason)] == list(snap(git_repo).left_out)
+    who = ("-c", "user.name=Kim", "-c", "user.email=kim@example.org")
+    git(*who, "commit", "-q", "--allow-empty", "-m", "Local", cwd=git_repo / "lib")
+    assert [LeftOut("lib", reason), LeftOut("staged", reason)] == sorted(
+        snap(git_repo).left_out, key=lambda one: one.path
+    )

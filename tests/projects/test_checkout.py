@@ -297,7 +297,7 @@ def test_a_folder_of_the_record_never_leads_out(workspace: Workspace, project: P
     git("add", "out", cwd=project)
     git("commit", "-q", "-m", "Link", cwd=project)
     for number, (recorded, expected) in enumerate(
-        [("src", "src"), ("..", "."), ("out", "."), ("/tmp", "."), ("no", ".")]
+        [("src", "src"), ("..", "."), ("out", "."), ("/tmp", "."), ("no", "."), ("x" * 5000, ".")]
     ):
         run_id = record(workspace, f"run-{number}")
         rewrite_record(workspace, run_id, directory=recorded)
@@ -325,6 +325,13 @@ def test_a_sparse_work_tree_is_no_reason_for_a_sparse_checkout(
     record(workspace)
     then = contents(project)
     git("config", "uploadpack.allowFilter", "true", cwd=project)
+    git("config", "core.sparseCheckout", "true", cwd=project)
+    (project / ".git" / "info" / "sparse-checkout").write_text("/nothing/\n/train.py\n")
+    git("read-tree", "-m", "-u", "HEAD", cwd=project)
+    config = (project / ".git" / "config").read_text()
+    made = checkout(Workspace(workspace.repo.open(project)), "past", tmp_path / "by hand")
+    assert (then, config) == (contents(made.path), (project / ".git" / "config").read_text())
+    assert "" == git("status", "--porcelain", cwd=made.path)
     git("sparse-checkout", "set", "nothing", cwd=project)
     sparse = contents(project)
     assert then != sparse
@@ -445,3 +452,24 @@ def test_the_client_has_the_verb(workspace: Workspace, project: Path, tmp_path: 
     run_id = record(workspace)
     made = Client(project).checkout("past", str(tmp_path / "out"))
     assert (run_id, tmp_path / "out") == (made.run.id, made.path)
+
+
+def test_a_filter_that_is_not_set_up_is_told(workspace: Workspace, project: Path) -> None:
+    """As Git LFS on a machine without it: its files are not what ran, and git says nothing."""
+    (project / ".gitattributes").write_text("# filter=no\n*.bin filter=lfs -text\n*.c filter=here\n")
+    git("config", "filter.here.smudge", "cat", cwd=project)
+    workspace = Workspace.open(project)
+    made = checkout(workspace, record(workspace, "filtered"))
+    assert [True] == [text.startswith("The filter `lfs` of .gitattributes is not set up") for text in made.warnings]
+
+
+def test_what_git_refuses_to_write_is_told(workspace: Workspace, project: Path) -> None:
+    """The file that makes git refuse a whole tree is named."""
+    blob = git("rev-parse", "HEAD:train.py", cwd=project)
+    tree = subprocess.run(
+        ["git", "mktree"], input=f"100644 blob {blob}\t.GIT\n", cwd=project, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    run_id = record(workspace, "odd")
+    rewrite_record(workspace, run_id, snapshot=git("commit-tree", "-m", "Odd", tree, cwd=project))
+    with pytest.raises(WorkTreeRefused, match=r"could not be checked out: invalid path '\.GIT'\. "):
+        checkout(workspace, run_id)

@@ -228,3 +228,21 @@ def test_a_record_without_its_snapshot_still_names_its_inputs(workspace: Workspa
     run_id = record_input(workspace, "x", "x.dvc")
     rewrite_record(workspace, run_id, snapshot=None, dirty=True)
     assert ("x",) == checkout(workspace, run_id).inputs
+
+
+def test_pointers_that_collide_are_told(workspace: Workspace) -> None:
+    """Below a file of the tree, below another pointer's file, and through a link into our own folder."""
+    assert workspace.repo.work_tree is not None
+    (workspace.repo.work_tree / "ours").symlink_to(".runstone")
+    git("add", "ours", cwd=workspace.repo.work_tree)
+    for number, path in enumerate(["train.py/x", "out", "out/inner", "ours/artifacts/x", "a/b", "a"]):
+        track(workspace, f"{number}.dvc", path, b"data")
+    record(workspace)
+    made = checkout(workspace, "past", data="all")
+    assert ("out", "a/b") == made.inputs
+    assert [
+        "`train.py/x` was not placed: `train.py` is a file.",
+        "`out/inner` was not placed: another DVC pointer of the tree stands for something in its place.",
+        "`ours/artifacts/x` was not placed: it would lie among Runstone's own files.",
+        "`a` was not placed: another DVC pointer of the tree stands for something in its place.",
+    ] == list(made.warnings)

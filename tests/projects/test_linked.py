@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -90,14 +91,21 @@ def test_work_of_the_users_own_is_not_removed(workspace: Workspace, project: Pat
     assert "mine" == git("show", "kept:notes.txt", cwd=project)
 
 
-def test_one_checkout_in_use_keeps_them_all(workspace: Workspace, tmp_path: Path) -> None:
-    """Of several either all are removed or none."""
+def test_checkouts_in_use_are_kept_and_the_others_removed(workspace: Workspace, tmp_path: Path) -> None:
+    """Each that is kept is named with what it holds; for one on a branch the advice is no new branch."""
     record(workspace)
     first, second = (checkout(workspace, "past", tmp_path / name).path for name in ("one", "two"))
-    (first / "mine").write_text("mine")
-    with pytest.raises(CheckoutInUse):
-        remove_checkout(workspace, "past")
-    assert second.exists()
+    third = checkout(workspace, "past", tmp_path / "three", branch="work").path
+    for kept in (first, third):
+        (kept / "mine").write_text("mine")
+    with pytest.raises(CheckoutInUse) as caught:
+        remove_checkout(workspace)
+    assert ((second,), False) == (caught.value.removed, second.exists())
+    assert {first: ("`mine`",), third: ("`mine`",)} == caught.value.work
+    lines = {line.split(" ")[0]: line for line in str(caught.value).splitlines()}
+    assert "`mine`. Commit it to a branch (`git switch -c NAME`), or remove it" in lines[str(first)]
+    assert "`mine`. Commit it to work, its branch, or remove it" in lines[str(third)]
+    assert {first, third} == {each.path for each in list_checkouts(workspace)}
 
 
 def test_a_checkout_whose_folder_is_gone_is_forgotten(workspace: Workspace, project: Path, tmp_path: Path) -> None:
@@ -120,3 +128,23 @@ def test_what_is_no_checkout_is_not_found(workspace: Workspace, tmp_path: Path) 
     for which in ("past", tmp_path, "a", ""):
         with pytest.raises(CheckoutNotFound, match="`runstone checkout --list`"):
             remove_checkout(workspace, which)
+
+
+def test_checkouts_of_a_repository_that_was_moved_or_copied(
+    workspace: Workspace, project: Path, tmp_path: Path
+) -> None:
+    """A copy leaves those of the original alone; where the repository was moved they are found and removed."""
+    run_id = record(workspace)
+    made = checkout(workspace, "past").path
+    shutil.copytree(project, tmp_path / "copy", symlinks=True)
+    copy = Workspace.open(tmp_path / "copy")
+    assert ([], []) == (list_checkouts(copy), remove_checkout(copy, force=True))
+    assert "" == git("status", "--porcelain", cwd=made)
+    project.rename(tmp_path / "moved")
+    moved = Workspace.open(tmp_path / "moved")
+    assert [made] == [each.path for each in list_checkouts(moved)]
+    (made / "mine.txt").write_text("x")
+    with pytest.raises(CheckoutInUse):
+        remove_checkout(moved, run_id)
+    (made / "mine.txt").unlink()
+    assert ([made], False) == (remove_checkout(moved, run_id), made.exists())

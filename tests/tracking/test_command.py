@@ -170,3 +170,11 @@ def test_shortening_leaves_no_known_root(pieces: list[str]) -> None:
 def test_this_process_has_a_command() -> None:
     """The command begins with a bare name."""
     assert os.sep not in process_command()[0]
+
+
+def test_a_device_is_the_same_everywhere(tmp_path: Path) -> None:
+    """`2>/dev/null` in a line of shell must not become `2>null`, which would write a file."""
+    line = "cat /dev/stdin 2>/dev/null; head -c 9 /dev/urandom; ls /dev/shm/x /dev/nullx"
+    expected = "cat /dev/stdin 2>/dev/null; head -c 9 /dev/urandom; ls x nullx"
+    assert ("sh", "-c", expected) == Place(tmp_path, tmp_path).shorten_command(["sh", "-c", line])
+    assert ("/dev/null",) == Place(tmp_path, None).shorten_command(["/dev/null"])

@@ -122,3 +122,13 @@ def test_taking_a_run_up_again_is_refused_too(git_repo: Path, monkeypatch: pytes
     with runstone.start_run(run_id="mine"):
         pass
     assert 2 == len(runstone.get_run("mine").attempts)
+
+
+def test_edits_that_git_was_told_to_overlook_count(git_repo: Path) -> None:
+    """`assume-unchanged` hides edits from `git status`, not from what is executed."""
+    git("update-index", "--assume-unchanged", "train.py", cwd=git_repo)
+    (git_repo / "train.py").write_text("edited\n")
+    workspace = Workspace.open(git_repo)
+    with pytest.raises(WorkTreeDirty) as refused:
+        start_run(workspace, ensure_experiment(workspace.repo, "Default"), require_clean=True)
+    assert ("train.py",) == refused.value.paths

@@ -28,6 +28,8 @@ SHAPES = [
     "AIza" + "SyA1234567890abcdefghijklmnopqrstuv",
     "sk_live_" + "a1B2c3D4e5F6g7H8",
 ]
+HEADERS = ["Authorization: Basic a2ltOnBhc3M=", "X-Api-Key: 0123456789", "PRIVATE-TOKEN: 0123456789"]
+SIGNED = ["https://h.blob/c?sv=1&sig=aB%2Fc1234", "https://h/x?X-Amz-Signature=0123456789abcdef"]
 
 
 @pytest.fixture
@@ -231,6 +233,14 @@ def test_redacting_twice_is_redacting_once(text: str) -> None:
         assert command == redactor.command(command)
 
 
+@pytest.mark.parametrize("text", [*HEADERS, *SIGNED])
+def test_what_a_request_is_signed_with_is_redacted(quiet: Redactor, text: str) -> None:
+    """Headers on a command line and signed URLs: only the secret goes, so that it still tells what was called."""
+    redacted = quiet.command(["curl", text])[1]
+    assert redacted.endswith(REDACTED)
+    assert text.startswith(redacted.removesuffix(REDACTED))
+
+
 HOSTILE = [
     "ghp_",
     "a=",
@@ -258,7 +268,20 @@ HOSTILE += [
     "AIza",
     "hf_",
 ]
-HOSTILE += ["password='", '"', "a_token", "aB", "password", " ", "glpat-", "k_live_", "=", ":"]
+HOSTILE += [
+    "password='",
+    '"',
+    "a_token",
+    "aB",
+    "password",
+    " ",
+    "glpat-",
+    "k_live_",
+    "=",
+    ":",
+    "?sig=",
+    "Authorization: ",
+]
 
 
 @pytest.mark.parametrize("piece", HOSTILE)
@@ -284,7 +307,8 @@ def test_a_short_plain_param_costs_microseconds(quiet: Redactor) -> None:
 def test_every_built_in_pattern_compiles_and_is_needed() -> None:
     """Taking away any one pattern lets something through, so none is there for show."""
     samples = [*SHAPES, "redis://:pw@h", "secret_key: abcdefghijklmnopqrstuvwxyz", "Bearer abcdefghijklmnop123"]
-    keys = "password secret db_pwd ssh_key access_tokens hf_token token".split()
+    samples += [*HEADERS, *SIGNED]
+    keys = "password secret db_pwd pwd ssh_key access_tokens hf_token token".split()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SecretRedacted)
         for gone in DEFAULT_VALUES:

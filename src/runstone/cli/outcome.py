@@ -66,9 +66,10 @@ def _open_standard_streams() -> None:
 
 
 def _outcome(command: click.Command, arguments: list[str], extra: Mapping[str, Any]) -> int:
+    context: click.Context | None = None
     try:
-        with command.make_context("runstone", list(arguments), **extra) as ctx:
-            command.invoke(ctx)
+        with command.make_context("runstone", list(arguments), **extra) as context:
+            command.invoke(context)
         sys.stdout.flush()
     except click.exceptions.Exit as done:
         return _flushed(done.exit_code)
@@ -82,7 +83,7 @@ def _outcome(command: click.Command, arguments: list[str], extra: Mapping[str, A
         _leave_pipe()
         return 0
     except RunstoneError as error:
-        _say(error)
+        _say(_advised(error, context))
         return error.exit_code
     except OSError as error:
         if error.errno not in _NOT_BUGS:
@@ -101,6 +102,17 @@ def _flushed(code: int) -> int:
     except BrokenPipeError:
         _leave_pipe()
     return code
+
+
+def _advised(error: RunstoneError, context: click.Context | None) -> str:
+    """What an error says, with what the repository can add to it."""
+    from runstone.cli.advice import advise
+    from runstone.cli.session import Session
+
+    try:
+        return advise(error, context.obj) if context is not None and isinstance(context.obj, Session) else str(error)
+    except Exception:  # whatever is wrong with the repository, too: this error is the one to tell
+        return str(error)
 
 
 def _say(error: object) -> None:

@@ -2,13 +2,18 @@
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from runstone.errors import RunstoneError
 from runstone.git.leftout import SCANNED_BYTES, LeftOut, SecretFiles, fit, secret_files
 from runstone.git.objects import TreeEntry
+from runstone.git.process import run_git
 from runstone.git.status import Change
 from runstone.records.config import SnapshotRules
+
+_OVERLOOKED = "git was told to overlook its edits (assume-unchanged or skip-worktree); they are left out"
 
 
 @dataclass(slots=True)
@@ -30,20 +35,24 @@ class Intake:
         self.left_out.append(LeftOut(path, reason))
 
 
-def plan_intake(top: str, changes: Iterable[Change], rules: SnapshotRules) -> Intake:
+def plan_intake(top: str, changes: Iterable[Change], rules: SnapshotRules, overlooked: Collection[str] = ()) -> Intake:
     """Decide for each change, before git reads a file; nothing is written.
 
     Args:
         top: The top of the work tree.
         changes: All that differs from HEAD.
         rules: What is left out.
+        overlooked: Tracked paths whose edits git was told to overlook: often they hold what nobody else may see.
     """
     plan, secrets = Intake(), secret_files(rules)
     untracked: list[tuple[str, int]] = []
     for change in changes:
         path = change.path
+        if path in overlooked and change.work != ".":
+            plan.leave_out(path, _OVERLOOKED)
+            change = change._replace(work=".")
         if change.submodule[0] == "S":
-            _plan_submodule(change, plan)
+            _plan_submodule(top, change, plan)
         elif path.endswith("/"):
             plan.leave_out(path, "it is a git repository of its own")
         elif change.kind != "?":
@@ -63,15 +72,30 @@ def plan_intake(top: str, changes: Iterable[Change], rules: SnapshotRules) -> In
     return plan
 
 
-def _plan_submodule(change: Change, plan: Intake) -> None:
+def _plan_submodule(top: str, change: Change, plan: Intake) -> None:
     if change.work == "D":
         plan.reset[change.path] = None
-    elif change.work != ".":
+        return
+    if change.work != ".":
         plan.taken.append(change.path)  # the commit it is at
     inside = {"M": "edits", "U": "files that are not tracked"}
     found = [text for letter, text in inside.items() if letter in change.submodule]
     if found:
         plan.leave_out(change.path, f"it is a submodule with {' and '.join(found)} inside")
+    elif _is_nowhere_else(f"{top}/{change.path}"):
+        plan.leave_out(change.path, "it is a git repository of its own, at a commit that none of its remotes has")
+
+
+def _is_nowhere_else(submodule: str) -> bool:
+    """Whether no remote-tracking branch and no tag of a submodule leads to the commit it is at."""
+    folder = Path(submodule)
+    if not (folder / ".git").exists():
+        return False
+    try:
+        _, out = run_git(["for-each-ref", "--count=1", "--contains=HEAD", "refs/remotes", "refs/tags"], cwd=folder)
+    except RunstoneError:
+        return False  # it cannot be asked, and git takes its commit in all the same
+    return not out
 
 
 def _plan_tracked(top: str, change: Change, secrets: SecretFiles, plan: Intake) -> None:

@@ -24,6 +24,7 @@ _SECRET = """
     .secrets/ kubeconfig *.kubeconfig .*_history **/.dvc/config.local terraform.tfstate* *.tfstate *.tfstate.* *.tfvars
     *.tfvars.json local.settings.json *credentials.json client_secret*.json *service-account*.json
     *service_account*.json *serviceaccount*.json .credentials .secrets .token *.secret *.secrets
+    rclone.conf .snowsql/ .snowflake/ **/.config/gh/ **/.config/rclone/ **/huggingface/token **/.huggingface/token
 """.split()
 _SECRET += [
     f"{name}{kind}"
@@ -31,12 +32,23 @@ _SECRET += [
     for kind in (".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".conf", ".txt", ".csv", ".xml", ".properties")
 ]
 _SECRET_WHILE_NEW = ["credentials*", "secret.*", "secrets.*", "token.json", "token.pickle", "token.txt", "*.token"]
+_SECRET_WHILE_NEW += [
+    "token",
+    "*_token",
+    "api_key",
+    "api_key.txt",
+    "apikey",
+    "apikey.txt",
+    "password.txt",
+    "passwords.txt",
+]
 _HARMLESS = [
     *(f"*.env*.{kind}" for kind in ("example", "sample", "template", "dist", "defaults", "schema")),
     *(f"*.env-{kind}" for kind in ("example", "sample", "template", "dist")),
     "*.pem.pub",
     ".secrets.baseline",
 ]
+_COPY = re.compile(r"(?:~|\.(?:bak|backup|old|orig|save|sw[nop]|tmp))+\Z", re.IGNORECASE)
 _PRIVATE_KEY = re.compile(
     rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\s|\\n|\\r).{0,2000}?[A-Za-z0-9+/=]{40}"
     rb"|---- BEGIN SSH2 (?:ENCRYPTED )?PRIVATE KEY ----|^PuTTY-User-Key-File-\d",
@@ -93,13 +105,23 @@ class SecretFiles:
             return None
         if self._secret.match(path) or (is_new and self._secret_while_new.match(path)):
             return "its name looks like that of a secret"
-        return None
+        original = _original(path)
+        return self.reason(original, is_new=is_new) if original != path else None
 
     def reason_by_content(self, path: str, beginning: bytes) -> str | None:
         """As `reason`, by the first bytes of a file that HEAD does not have."""
         if _PRIVATE_KEY.search(beginning) is None or self._allowed.match(path):
             return None
         return "it holds a private key"
+
+
+def _original(path: str) -> str:
+    """What a file is a copy of, as editors and careful people name them: `id_rsa.bak`, `.env~`, `.server.key.swp`."""
+    name, folder = path.rpartition("/")[2], path[: path.rfind("/") + 1]
+    stem = _COPY.sub("", name)
+    if re.search(r"\.sw[nop]\Z", name, re.IGNORECASE):
+        stem = stem.removeprefix(".")
+    return folder + (stem or name)
 
 
 @lru_cache(maxsize=8)

@@ -28,8 +28,12 @@ _LEFT_BEHIND_S = 3600
 _ATTEMPTS = 100
 _DISK_TROUBLE = re.compile(r"No space left|quota exceeded|File too large|unable to (?:write|create)|insufficient perm")
 _REFUSED = re.compile(
-    r"^fatal: (?:Unable to process path (.*)|(.*): clean filter '.*' failed)\Z", re.MULTILINE | re.DOTALL
+    r"^fatal: (?:Unable to process path (?P<a>.*)|(?P<b>.*): clean filter '.*' failed"
+    # what `working-tree-encoding` says of a file that is not in that encoding
+    r"|(?:failed to encode|encoding|BOM is (?:required|prohibited) in) '(?P<c>.*)' (?:from|if encoded as) .*)\Z",
+    re.MULTILINE | re.DOTALL,
 )
+_OVERLOOKED = re.compile(rb"(?:^|(?<=\0))([a-zS]) ([^\0]+)")
 _SUSPECT = re.compile(r"(?:^|[/\\])(?:\.|git~|[^/]*[^\x00-\x7f])", re.IGNORECASE)
 
 
@@ -68,6 +72,20 @@ class ScratchIndex:
 
     def __exit__(self, *_: object) -> None:
         self.path.unlink(missing_ok=True)
+
+    def uncover(self) -> set[str]:
+        """Have git look at the files again that it was told to overlook: `assume-unchanged`, `skip-worktree`.
+
+        Returns:
+            The tracked paths that git overlooks in the user's own index; of a sparse work tree, those that are there.
+        """
+        if not self.path.exists():
+            return set()
+        skipped, assumed = _overlooked(self._repo, self._git("ls-files", "-v", "-z"))
+        for option, paths in (("--no-skip-worktree", skipped), ("--no-assume-unchanged", assumed)):
+            if paths:
+                self._git("update-index", "-z", option, "--stdin", input=b"\0".join(paths) + b"\0")
+        return {os.fsdecode(path) for path in (*skipped, *assumed)}
 
     def reset(self, entries: Mapping[str, TreeEntry | None]) -> None:
         """Set paths to what a tree has; None removes them.
@@ -124,6 +142,19 @@ class ScratchIndex:
             raise GitFailed(arguments, failure.code, "\n".join(lines)) from None
 
 
+def is_any_overlooked(repo: Repository) -> bool:
+    """Whether git was told to overlook files of the work tree; see `ScratchIndex.uncover`."""
+    return any(_overlooked(repo, repo.git("ls-files", "-v", "-z")[1]))
+
+
+def _overlooked(repo: Repository, listing: bytes) -> tuple[list[bytes], list[bytes]]:
+    """The paths that are skipped though they are there, and those assumed to be unchanged."""
+    found = _OVERLOOKED.findall(listing)
+    top = os.fsencode(repo.work_tree or "")
+    skipped = [path for tag, path in found if tag in b"sS" and os.path.lexists(b"%b/%b" % (top, path))]
+    return skipped, [path for tag, path in found if tag.islower()]
+
+
 def may_be_refused(path: str) -> bool:
     """Whether git may leave a file out for its name, which some disk would take for `.git`: it does so silently."""
     return _SUSPECT.search(path) is not None
@@ -132,7 +163,7 @@ def may_be_refused(path: str) -> bool:
 def _find_refused(failure: GitFailed, paths: Sequence[str]) -> str | None:
     """The file that git stumbled over; None if the disk is at fault, or all of them are."""
     found = None if _DISK_TROUBLE.search(failure.stderr) else _REFUSED.search(failure.stderr)
-    named = found and (found[1] or found[2]).strip()
+    named = found and next(path for path in found.groups() if path is not None).strip()
     return next((path for path in paths if _bytes(path).decode(errors="replace").strip() == named), None)
 
 

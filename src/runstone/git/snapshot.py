@@ -9,11 +9,12 @@ import os
 from dataclasses import dataclass
 
 from runstone.errors import RunstoneError
+from runstone.git.converted import find_converted
 from runstone.git.hold import hold
 from runstone.git.intake import Intake, plan_intake
 from runstone.git.leftout import LeftOut
 from runstone.git.repository import Repository
-from runstone.git.scratch import ScratchIndex, may_be_refused
+from runstone.git.scratch import ScratchIndex, is_any_overlooked, may_be_refused
 from runstone.git.status import Status, read_status
 from runstone.records.config import SnapshotRules
 
@@ -60,11 +61,12 @@ def take_snapshot(repo: Repository, rules: SnapshotRules, *, notebook: str | Non
     """
     try:
         with ScratchIndex(repo) as index:
+            overlooked = index.uncover()
             status = read_status(repo, index=index.path)
             ignored = _find_ignored(repo, notebook)
             if not status.changes:
                 return Snapshot(status.commit, status.branch, status.commit, False, ignored)
-            commit, left_out = _take(repo, rules, status, index)
+            commit, left_out = _take(repo, rules, status, index, overlooked)
     except (RunstoneError, OSError) as error:
         status = read_status(repo)
         dirty = bool(status.changes)
@@ -72,14 +74,28 @@ def take_snapshot(repo: Repository, rules: SnapshotRules, *, notebook: str | Non
     return Snapshot(status.commit, status.branch, commit, True, (*left_out, *ignored))
 
 
+def read_work_tree(repo: Repository) -> Status:
+    """As `read_status`, with the edits that git was told to overlook; the user's index stays as it is.
+
+    Writes:
+        A copy of the index, for a moment, only if there are such files.
+    """
+    if not is_any_overlooked(repo):
+        return read_status(repo)
+    with ScratchIndex(repo) as index:
+        index.uncover()
+        return read_status(repo, index=index.path)
+
+
 def _take(
-    repo: Repository, rules: SnapshotRules, status: Status, index: ScratchIndex
+    repo: Repository, rules: SnapshotRules, status: Status, index: ScratchIndex, overlooked: set[str]
 ) -> tuple[str | None, list[LeftOut]]:
-    plan = plan_intake(os.fspath(repo.work_tree or ""), status.changes, rules)
+    plan = plan_intake(os.fspath(repo.work_tree or ""), status.changes, rules, overlooked)
     index.reset(plan.reset)
     plan.left_out += index.take_in(plan.taken)
     tree = index.write_tree()
     plan.left_out += _find_refused(repo, tree, plan)
+    plan.left_out += find_converted(repo, tree, plan, rules.max_file)
     head = repo.objects.commit(status.commit) if status.commit is not None else None
     if head is not None and head.tree == tree:
         return head.oid, plan.left_out

@@ -1,6 +1,7 @@
 """Check a run out exactly: its code as a linked work tree, and beside it its record, artifacts, inputs, environment.
 
-All of it, or nothing: what fails or is interrupted half-way is removed again. The user's work tree, index and branches
+All of it, or nothing: what fails or is interrupted half-way is removed again; but where only the packages of the
+environment cannot be had any more, what was checked out stays. The user's work tree, index and branches
 are not touched. Artifacts and inputs are copied out of the cache, never linked to it, whatever DVC's `cache.type` says:
 an edit here must not reach the cache. (Where the file system can share blocks, such a copy costs no room.)
 """
@@ -21,10 +22,12 @@ from runstone.errors import (
     ArtifactMissing,
     CheckoutIncomplete,
     CheckoutRefused,
+    EnvironmentNotBuilt,
     InvalidValue,
     MissingLibrary,
     RemoteFailed,
     RemoteNotConfigured,
+    RunstoneError,
     WorkTreeRefused,
 )
 from runstone.git import layout
@@ -45,7 +48,7 @@ FOLDER = ".runstone"
 
 _TEXTS = (layout.RECORD, layout.METRICS, layout.NOTES, layout.REQUIREMENTS)
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
-_DATA = ("inputs", "all", "none")
+_DATA = ("inputs", "all", "none", "likely")
 _UNHAD = (ArtifactMissing, RemoteNotConfigured, RemoteFailed, MissingLibrary)
 
 Progress = Callable[[int, int], None]
@@ -106,7 +109,8 @@ def checkout(
         target: The folder; it must not exist, or be empty. Beside the repository, as `churn@brave-otter-17`, if None.
         branch: A new branch to make there; HEAD is detached if None.
         artifacts: Whether to place the run's artifacts in `.runstone/artifacts`.
-        data: Which DVC-tracked files to place: `inputs` of the record, `all` of the tree, or `none`.
+        data: Which DVC-tracked files to place: `inputs` of the record, `all` of the tree, or `none`; `likely` are those
+            of the record, and if it names none, all that can be had.
         environment: Whether to build `.runstone/venv` as the run's environment; that runs code of its packages.
         submodules: Whether to check submodules out, fetching them.
         progress: Told of each object that is pulled from the DVC remote.
@@ -120,11 +124,13 @@ def checkout(
         CodeMissing: Its commit is not known, or cannot be had.
         CheckoutRefused: The folder is not empty, or the branch exists.
         CheckoutIncomplete: Artifacts or inputs cannot be had.
-        PythonMissing, RequirementRefused, EnvironmentFailed: The environment cannot be built.
+        EnvironmentNotBuilt: All is there but the environment; the error says why.
     """
     if data not in _DATA:
         raise InvalidValue(f"`data` must be one of {', '.join(_DATA)}, but is {data!r}.")
     repo, warnings = workspace.repo, list[str]()
+    failure: RunstoneError | None = None
+    python = None
     subject = find_subject(workspace, what)
     commit = need_code(repo, subject, warnings.append)
     path = (target or default_folder(repo, subject.label)).resolve()  # as git records it
@@ -143,8 +149,15 @@ def checkout(
         workspace.artifacts.fetch(entries, folder / "artifacts")
         inputs = _place_inputs(workspace, subject, commit, path, folder, data, warnings, progress)
         write_mark(replace(made, inputs=inputs))
+        _tell_filters(repo, path, commit, warnings)
         _update_submodules(repo, path, commit, submodules, warnings)
-        python = _build(repo, subject, path, folder, warnings) if environment else None
+        if environment:
+            try:
+                python = _build(repo, subject, path, folder, warnings)
+            except RunstoneError as error:
+                failure = error
+    if failure is not None:
+        raise EnvironmentNotBuilt(path, failure) from failure
     source = subject.run.source
     return Checkout(
         run=subject.run,
@@ -218,8 +231,9 @@ def _add(repo: Repository, path: Path, commit: str, branch: str | None, warnings
         if not (path / ".git").is_file() or (git_folder(path) / "locked").exists():  # locked: git was not done
             raise
         warnings.append(f"A post-checkout hook of this repository failed: {error.why}")
-    if repo.git_config.get("core.sparsecheckout", "false").lower() not in ("false", "no", "off", "0"):
-        run_git(["sparse-checkout", "disable"], cwd=path)  # git hands it on, and a run is its whole tree
+    if (git_folder(path) / "config.worktree").is_file():  # git hands on that it is sparse, and a run is its whole tree
+        # Not by `git sparse-checkout disable`: that writes to the configuration that all work trees share.
+        run_git(["config", "--worktree", "core.sparseCheckout", "false"], cwd=path)
 
 
 def _free_name(repo: Repository, commit: str) -> str:
@@ -265,16 +279,43 @@ def _place_inputs(
     progress: Progress | None,
 ) -> tuple[str, ...]:
     datasets = subject.run.datasets
-    if data == "none" or (data == "inputs" and not any(dataset.dvc for dataset in datasets)):
+    is_named = any(dataset.dvc for dataset in datasets)
+    every = data == "all" or (data == "likely" and not is_named)
+    if data == "none" or not (is_named or _has_pointers(path)):
         return ()
-    from runstone.projects.inputs import Inputs, place
+    from runstone.projects.inputs import Inputs, find_here, place
 
-    tracked = Inputs(workspace.repo, commit, warnings.append).chosen(datasets, data == "all")
-    ours = [each for each in tracked if each.path.split("/")[0].lower() == folder.name]
+    found = Inputs(workspace.repo, commit, warnings.append).chosen(datasets, every)
+    ours = [each for each in found if each.path.split("/")[0].lower() == folder.name]
     warnings += [f"`{each.path}` was not placed: it would lie among Runstone's own files." for each in ours]
-    with _explained("its DVC-tracked inputs", f"runstone checkout {quote(subject.label)} --data none"):
-        wanted = [each for each in tracked if each not in ours]
-        return tuple(place(workspace.artifacts, wanted, path, warnings.append, progress, reserved=folder))
+    wanted = [each for each in found if each not in ours]
+    placed: list[str] = []
+    try:
+        with _explained("its DVC-tracked inputs", f"runstone checkout {quote(subject.label)} --data none"):
+            placed = place(workspace.artifacts, wanted, path, warnings.append, progress, reserved=folder)
+    except CheckoutIncomplete as error:
+        if data != "likely" or is_named:
+            raise
+        here = find_here(workspace.artifacts, wanted)
+        placed = place(workspace.artifacts, here, path, warnings.append, progress, reserved=folder)
+        lost = _paths_were(len(wanted) - len(here))
+        warnings.append(f"{lost} not placed; the run recorded no such inputs, so it may not need them. {error.why}")
+    if not (is_named or every):
+        left = len(Inputs(workspace.repo, commit, lambda _: None).chosen((), True))
+        warnings.append(
+            f"{_paths_were(left)} not placed, since the run recorded no such inputs. To place all: `--data all`"
+        )
+    return tuple(placed)
+
+
+def _has_pointers(path: Path) -> bool:
+    """Whether DVC tracks something in a checkout; asked of git, since a walk of the files takes longer."""
+    _, out = run_git(["ls-files", "-z", "--", ":(glob)**/*.dvc", ":(glob)**/dvc.lock"], cwd=path)
+    return bool(out)
+
+
+def _paths_were(number: int) -> str:
+    return "1 DVC-tracked path was" if number == 1 else f"{number} DVC-tracked paths were"
 
 
 @contextmanager
@@ -282,7 +323,22 @@ def _explained(what: str, without: str) -> Iterator[None]:
     try:
         yield
     except _UNHAD as error:
-        raise CheckoutIncomplete(what, str(error), f"Or check it out without them: `{without}`") from error
+        why = f"{str(error).rstrip('.')}."  # it may end with a command
+        raise CheckoutIncomplete(what, why, f"Or check it out without them: `{without}`") from error
+
+
+def _tell_filters(repo: Repository, path: Path, commit: str, warnings: list[str]) -> None:
+    """Without the program of a filter, as Git LFS, its files are what git stores, and git says nothing of it."""
+    entry = repo.objects.entry(repo.objects.commit(commit).tree, ".gitattributes")
+    if entry is None or not entry.mode.startswith("100"):
+        return
+    text = repo.objects.blob(entry.oid).decode("utf-8", "replace")
+    for name in sorted(set(re.findall(r"^[^#\s].*?\sfilter=(\S+)", text, re.MULTILINE))):
+        if not any(f"filter.{name}.{key}" in repo.git_config for key in ("smudge", "process")):
+            warnings.append(
+                f"The filter `{name[:80]}` of .gitattributes is not set up here, so its files are as git stores them, "
+                f"not as they were. Set it up, then: `git -C {quote(str(path))} checkout HEAD -- .`"
+            )
 
 
 def _update_submodules(repo: Repository, path: Path, commit: str, wanted: bool, warnings: list[str]) -> None:

@@ -4,7 +4,6 @@ The pointer in the snapshot is the truth; a record that says otherwise is report
 people's pushes, so a path that leads out of the checkout is left out and named, and what git tracks is never touched.
 """
 
-import hashlib
 import os
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runstone.artifacts.copying import md5
+from runstone.artifacts.copying import file_md5
 from runstone.artifacts.descriptor import DIR, Descriptor, check_artifact_path, check_digest
 from runstone.artifacts.store import ArtifactStore
 from runstone.errors import InvalidName, RecordInvalid
@@ -196,6 +195,18 @@ def place(
     return placed
 
 
+def find_here(store: ArtifactStore, tracked: Iterable[Tracked]) -> list[Tracked]:
+    """What of these the cache holds whole."""
+
+    def is_here(each: Tracked) -> bool:
+        if not store.cache.has(each.digest):
+            return False
+        inside = store.listing_of(each.digest) if each.digest.endswith(DIR) else []
+        return all(store.cache.has(entry.md5) for entry in inside)
+
+    return [each for each in tracked if is_here(each)]
+
+
 def _is_free(entry: Descriptor, top: Path, warn: Callable[[str], None], reserved: Path | None) -> bool:
     """Whether a file may be written: nothing is there, and no link of the tree leads elsewhere."""
     path = top / entry.path
@@ -207,7 +218,7 @@ def _is_free(entry: Descriptor, top: Path, warn: Callable[[str], None], reserved
         warn(f"`{entry.path}` was not placed: it would lie among Runstone's own files.")
         return False
     if os.path.lexists(path):
-        if not path.is_file() or _digest(path) != entry.md5:
+        if not path.is_file() or file_md5(path) != entry.md5:
             warn(f"`{entry.path}` was left as git has it; DVC's pointer names other bytes (md5:{entry.md5}).")
         return False
     above = next(folder for folder in path.parents if os.path.lexists(folder))
@@ -233,8 +244,3 @@ def _leads_inside(top: Path, path: str) -> bool:
 
 def _holds(folder: str, path: str) -> bool:
     return path == folder or path.startswith(f"{folder}/")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, md5).hexdigest()

@@ -75,7 +75,10 @@ def git_folder(work_tree: Path) -> Path:
 
 
 def list_checkouts(workspace: Workspace) -> list[LinkedCheckout]:
-    """The checkouts of this repository, the newest first; also those whose folder somebody removed."""
+    """The checkouts of this repository, the newest first; also those whose folder somebody removed.
+
+    In a copy of a repository, those of the original are none: they lead to it.
+    """
     found = []
     for mark in (workspace.repo.common_dir / "worktrees").glob(f"*/{MARK}"):
         try:
@@ -83,6 +86,8 @@ def list_checkouts(workspace: Workspace) -> list[LinkedCheckout]:
             document = json.loads(mark.read_text("utf-8"))
             top = Path(os.path.normpath(mark.parent / at)).parent
             is_gone = not (top / ".git").is_file()
+            if not is_gone and _is_anothers(top, mark.parent):
+                continue
             found.append(
                 LinkedCheckout(
                     top,
@@ -117,19 +122,43 @@ def remove_checkout(
 
     Raises:
         CheckoutNotFound: No checkout is meant.
-        CheckoutInUse: One of them holds work that is nowhere else; none was removed.
+        CheckoutInUse: Some hold work that is nowhere else, and were kept; the others are removed.
         WorkTreeRefused: git refuses.
     """
     chosen = _chosen(list_checkouts(workspace), which)
     repo = Repository.open(workspace.repo.common_dir)  # not a work tree that is about to go
-    if not force:
-        for each in chosen:
-            work = [] if each.is_gone else _work(each)
-            if work:
-                raise CheckoutInUse(each.path, work)
     for each in chosen:
-        remove_worktree(repo, each.path, force=True)
-    return [each.path for each in chosen]
+        if not each.is_gone:
+            _reconnect(repo, each.path)
+    work = {} if force else {each.path: _work(each) for each in chosen if not each.is_gone}
+    gone = [each.path for each in chosen if not work.get(each.path)]
+    for path in gone:
+        remove_worktree(repo, path, force=True)
+    kept = {path: found for path, found in work.items() if found}
+    if kept:
+        raise CheckoutInUse(kept, {path: _branch(path) for path in kept}, gone)
+    return gone
+
+
+def _branch(path: Path) -> str | None:
+    """The branch that is checked out there now; None if HEAD is detached."""
+    _, out = run_git(["symbolic-ref", "--quiet", "--short", "HEAD"], cwd=path, allowed=(0, 1))
+    return out.decode("utf-8", "replace").strip() or None
+
+
+def _is_anothers(top: Path, own: Path) -> bool:
+    """Whether a work tree leads to a git folder that is there, and is not ours."""
+    leads_to = git_folder(top)
+    return leads_to.exists() and not leads_to.samefile(own)
+
+
+def _reconnect(repo: Repository, path: Path) -> None:
+    """After a repository was moved, its work trees lead to where it was; as `git worktree repair`, but for one."""
+    if git_folder(path).exists():
+        return
+    for at in (repo.common_dir / "worktrees").glob("*/gitdir"):
+        if Path(at.read_text("utf-8", "surrogateescape").strip()) == path / ".git":
+            (path / ".git").write_text(f"gitdir: {at.parent}\n", "utf-8", "surrogateescape")
 
 
 def _chosen(made: list[LinkedCheckout], which: str | os.PathLike[str] | None) -> list[LinkedCheckout]:

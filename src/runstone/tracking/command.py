@@ -13,6 +13,7 @@ _ABSOLUTE = re.compile(
     rf"(?:(?<=^-[A-Za-z])|(?<=://)|(?<=:)(?!//)|(?<![\w.:/~*\])}}-]))(?:{_DRIVE}/+(?=[\w.@~+-]))[^\s'\"`<>|;,:()]*"
 )
 _WHOLE = re.compile(r"/+[^/]|[A-Za-z]:[\\/]|\\\\[\w.$-]+\\")
+_DEVICE = re.compile(r"/dev/(?:null|zero|full|u?random|tty|std(?:in|out|err)|fd/[0-9]+)")
 _BREAK = re.compile(r"[\s:;,'\"`<>|()]")
 
 
@@ -109,6 +110,8 @@ class Place:
         return _ABSOLUTE.sub(lambda match: self._relative(match[0]), argument)
 
     def _relative(self, path: str) -> str:
+        if _DEVICE.fullmatch(path):
+            return path  # the same on every machine; `2>/dev/null` must not become `2>null`
         for form in (os.path.normpath(path), os.path.realpath(path)):
             for top in self._tops:
                 if self._top is not None and _is_in(form, top):

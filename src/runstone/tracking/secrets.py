@@ -9,10 +9,12 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
 
 from runstone.errors import RecordInvalid
@@ -32,6 +34,7 @@ DEFAULT_KEYS: tuple[str, ...] = (
     rf"(?:password|pass_word|passwd|passphrase)s?{_NUMBER}",
     rf"(?:^|_)(?:secrets?|credentials?|creds?|authorization){_NUMBER}",
     rf"[^_]_pwd{_NUMBER}",
+    rf"^pwd{_NUMBER}",
     rf"(?:access|account|api|auth|client|encryption|master|private|secret|signing|ssh)_?keys?{_NUMBER}",
     rf"(?:access|api|auth|bearer|client|refresh|secret)_?tokens?{_NUMBER}",
     # A token of a vocabulary is none of a service: `pad_token` and its kin are left alone.
@@ -85,6 +88,18 @@ _SHAPES = (
     Shape("a Hugging Face token", ("hf_",), rf"{_START}hf_[A-Za-z0-9]{{30,}}"),
     Shape("a Google API key", ("AIza",), rf"{_START}AIza[A-Za-z0-9_-]{{35}}"),
     Shape("a web token", ("eyJ",), rf"{_START}eyJ[A-Za-z0-9_-]{{8,}}\.eyJ[A-Za-z0-9_-]{{8,}}\.[A-Za-z0-9_-]{{8,}}"),
+    Shape(
+        "a header",
+        ("ey: ", "EY: ", "ken: ", "KEN: ", "uthorization: ", "UTHORIZATION: "),
+        rf"{_START}(?i:(?:x-)?(?:(?:goog-)?api-key|(?:auth|access|vault|private)-token)"
+        r"|authorization: (?:basic|token)):? "
+        r"(?P<secret>[^\s'\"\[]{8,})",
+    ),
+    Shape(
+        "a signature in a URL",
+        ("sig=", "ignature="),
+        r"[?&](?:sig|X-(?:Amz|Goog)-Signature)=(?P<secret>[\w%+/=-]{8,})",
+    ),
     Shape("a bearer token", ("earer ",), rf"{_START}[Bb]earer (?P<secret>[A-Za-z0-9._~+/-]{{16,}}+=*)"),
 )
 DEFAULT_VALUES: tuple[str, ...] = tuple(shape.pattern for shape in _SHAPES)
@@ -148,6 +163,16 @@ class Redactor:
         self._shapes = tuple(_BUILT_IN.get(v) or Shape(f"text that `{v}` finds", ("",), v) for v in values)
         self._allow = re.compile("|".join(f"(?:{pattern})" for pattern in allow) or r"(?!)")
         self._known: dict[str, bool] = {}
+        self._noted: set[str] | None = None
+
+    def secrets(self, argv: Sequence[str], params: Mapping[str, Any]) -> frozenset[str]:
+        """The texts that `command` and `param` take out of these; nothing is warned of."""
+        noting = copy(self)
+        noting._noted = set()
+        noting.command(argv)
+        for key, value in params.items():
+            noting.param(key, value)
+        return frozenset(noting._noted)
 
     def param(self, key: str, value: Any) -> Any:
         """The value of a param or tag as it may be recorded; only text is ever redacted, at any depth."""
@@ -254,7 +279,10 @@ class Redactor:
     def _replace_all(self, key: str, value: str) -> str:
         if value == REDACTED or self._allow.fullmatch(value):
             return value
-        _warn(key, "was recorded as [redacted], since the key says that it is a secret")
+        if self._noted is None:
+            _warn(key, "was recorded as [redacted], since the key says that it is a secret")
+        else:
+            self._noted.add(value)
         return REDACTED
 
     def _redact_shape(self, shape: Shape, text: str, key: str | None) -> str:
@@ -284,7 +312,9 @@ class Redactor:
             secret = text[start:end]
             if secret in ("", REDACTED) or self._allow.fullmatch(secret):
                 continue
-            if key is not None:
+            if self._noted is not None:
+                self._noted.add(secret)
+            elif key is not None:
                 _warn(key, f"held {what}, which was recorded as [redacted]")
             parts += [text[at:start], REDACTED]
             at = end
@@ -316,8 +346,20 @@ def _compile(pattern: str) -> re.Pattern[str]:
 def _warn(key: str, what: str) -> None:
     pattern = re.escape(key).replace("'", "''")
     message = f"`{key}` {what}. If it is no secret, allow it in runstone.yaml: `secrets: {{allow: ['{pattern}']}}`"
-    # The warning belongs to the line of the caller's own code that logged the value.
-    level, frame = 1, sys._getframe()
+    frame = callers_frame()
+    warnings.warn_explicit(
+        message,
+        SecretRedacted,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        frame.f_globals.get("__name__"),
+        frame.f_globals.setdefault("__warningregistry__", {}),
+    )
+
+
+def callers_frame() -> FrameType:
+    """The frame of the caller's own code: a warning belongs to the line there that called Runstone."""
+    frame = sys._getframe()
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, SecretRedacted, stacklevel=level)
+        frame = frame.f_back
+    return frame
