@@ -11,9 +11,17 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from runstone import uris
-from runstone.artifacts.store import FileInfo, below, list_folder
+from runstone.artifacts.store import FileInfo, below, find_in_the_way, list_folder
 from runstone.entities import Param, RunTag
-from runstone.errors import ArtifactNotFound, ArtifactRefused, CopyRefused, InvalidValue, RunNotFound, RunstoneError
+from runstone.errors import (
+    ArtifactNotFound,
+    ArtifactRefused,
+    CopyRefused,
+    FilesInTheWay,
+    InvalidValue,
+    RunNotFound,
+    RunstoneError,
+)
 from runstone.git import layout
 from runstone.records.experiment import Experiment
 from runstone.records.metric import Metric
@@ -495,13 +503,21 @@ class Client:
         """The files and folders right below `path` among a run's artifacts. Raises `RunNotFound`."""
         return list_folder(read.read_artifacts(self._workspace, run_id), path or "")
 
-    def download_artifacts(self, run_id: str, path: str = "", dst_path: str | os.PathLike[str] | None = None) -> str:
+    def download_artifacts(
+        self,
+        run_id: str,
+        path: str = "",
+        dst_path: str | os.PathLike[str] | None = None,
+        *,
+        overwrite: bool = True,
+    ) -> str:
         """Copy a run's artifacts out, each verified by its digest; those not in the cache are pulled.
 
         Args:
             run_id: The run.
             path: A file or folder among the artifacts; all if empty.
             dst_path: An existing folder; a new temporary one if not given.
+            overwrite: Whether files there of other content are replaced; else they are refused, and nothing is copied.
 
         Returns:
             Where the file or folder lies now.
@@ -510,6 +526,7 @@ class Client:
             RunNotFound: No run has this id.
             ArtifactNotFound: The run has no such artifact.
             CopyRefused: The target is no folder, or a link leads out of it.
+            FilesInTheWay: Files there have other content.
             ArtifactCorrupt: Bytes are not those that were logged.
         """
         path = uris.check_relative(f"runs:/{run_id}/{path}", path.strip("/"))
@@ -523,6 +540,9 @@ class Client:
         target = Path(dst_path)
         if not target.is_dir():
             raise CopyRefused(target, "it is not an existing folder")
+        in_the_way = [] if overwrite else find_in_the_way(entries, target)
+        if in_the_way:
+            raise FilesInTheWay(in_the_way)
         self._workspace.artifacts.fetch(entries, target)
         return str(target.joinpath(*path.split("/")) if path else target)
 

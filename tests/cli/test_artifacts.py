@@ -42,6 +42,20 @@ def test_get(invoke: Invoke, three_runs: list[str], tmp_path: Path) -> None:
     assert "beta beta\n" == (out / "data" / "b.txt").read_text()
 
 
+def test_get_does_not_replace_an_edited_file(invoke: Invoke, three_runs: list[str], tmp_path: Path) -> None:
+    """Files with other content are named and nothing is copied; with --force they are replaced; equal ones may be."""
+    out = tmp_path / "out"
+    invoke("artifacts", "get", "brave-otter-1", "data", str(out))
+    invoke("artifacts", "get", "brave-otter-1", "data", str(out))
+    (out / "data" / "b.txt").write_text("mine")
+    (out / "data" / "a.txt").unlink()
+    refused = invoke("artifacts", "get", "brave-otter-1", "data", str(out), code=1)
+    assert f"Nothing was copied, since files there have other content: {out}/data/b.txt. " in refused.stderr
+    assert ("mine", False) == ((out / "data" / "b.txt").read_text(), (out / "data" / "a.txt").exists())
+    invoke("artifacts", "get", "brave-otter-1", "data", str(out), "--force")
+    assert "beta beta\n" == (out / "data" / "b.txt").read_text()
+
+
 def test_push_and_pull(invoke: Invoke, three_runs: list[str], remote: Path, git_repo: Path, tmp_path: Path) -> None:
     """The last line says what moved; again there is nothing to move; a lost cache is filled from the remote."""
     assert "pushed 3 objects, 156 B, of 1 run\n" == invoke("artifacts", "push", "brave-otter-1").stdout
@@ -59,9 +73,9 @@ def test_push_and_pull(invoke: Invoke, three_runs: list[str], remote: Path, git_
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["push"], "Error: Name runs, or give --all.\n"),
-        (["pull"], "Error: Name runs, or give --all.\n"),
-        (["push", "brave-otter-1", "--all"], "Error: Either name runs or give --all.\n"),
+        (["push"], "error: Name runs, or give --all.\n"),
+        (["pull"], "error: Name runs, or give --all.\n"),
+        (["push", "brave-otter-1", "--all"], "error: Either name runs or give --all.\n"),
     ],
 )
 def test_what_to_move_must_be_said_once(invoke: Invoke, three_runs: list[str], words: list[str], message: str) -> None:

@@ -103,9 +103,9 @@ def test_checkouts_are_listed_and_removed(invoke: "Invoke", three_runs: list[str
     place = git_repo.parent / "repo@brave-otter-1"
     listed = json.loads(invoke("checkout", "--list", "--json").stdout)
     assert {"calm-fox-2", "brave-otter-1"} == {each["run"] for each in listed}
-    assert f"removed {git_repo.parent}/repo@calm-fox-2\n" == invoke("checkout", "--clean", "calm-fox-2").stdout
     (place / "train.py").write_text("edited")
     refused = invoke("checkout", "--clean", code=1)
+    assert f"removed {git_repo.parent}/repo@calm-fox-2\n" == refused.stdout
     assert f"{place} was not removed, since it holds what is nowhere else: `train.py`." in refused.stderr
     assert [str(place)] == json.loads(invoke("checkout", "--clean", "--force", "--json").stdout)
     assert "There are no checkouts to remove.\n" == invoke("checkout", "--clean").stderr

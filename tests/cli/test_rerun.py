@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from runstone.client import Client
 from runstone.projects.execute import NotRecorded, Task, run_command
 from runstone.records.run import Run
 from runstone.tracking.workspace import Workspace
-from tests.cli.support import run_cli
+from tests.cli.support import run_cli, start_cli
 from tests.support import git
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the commands of these tests are of POSIX")
@@ -58,10 +59,31 @@ def test_what_was_reproduced(recorded: Recorded, git_repo: Path) -> None:
     assert plan[2].startswith(f"snapshot {run.source.snapshot} in ../repo@{run.name}-rerun-")
     assert "fitted\n\nParams\nname  before  now  outcome\nlr    0.1     0.1  same\n" in done.stdout
     assert "\nMetrics\nname  before  now  outcome\nloss  0.5     0.5  same\n" in done.stdout
-    assert re.search(r"\nlogs/stdout\.txt  7 B \w{10}  7 B \w{10}  same\n", done.stdout)
+    assert "\nArtifacts\n1 file the same\n" in done.stdout
     assert done.stdout.endswith(f"\nReproduced. The new run: `runstone runs show {new.id}`\n")
     assert [] == checkouts(git_repo)
     assert 1 == len(git("worktree", "list", cwd=git_repo).splitlines())
+    done = run_cli("rerun", run.name, "--all", cwd=git_repo)
+    assert re.search(r"\nlogs/stdout\.txt  7 B \w{10}  7 B \w{10}  same\n", done.stdout)
+
+
+def test_an_interrupted_rerun_says_so_and_no_more(recorded: Recorded, git_repo: Path) -> None:
+    """After Ctrl-C no comparison with what was never made: the new run's id, and where the checkout is."""
+    run = recorded(
+        "import sys, time\nopen('m.json', 'w').write('{\"loss\": 0.5}')\nprint('ready', flush=True)\n"
+        "time.sleep(60 if '@' in __import__('os').getcwd() else 0)\n"
+    )
+    running = start_cli("rerun", run.id, cwd=git_repo)
+    assert running.stdout is not None
+    assert "ready\n" == running.stdout.readline()
+    running.send_signal(signal.SIGINT)
+    out, errors = running.communicate(timeout=60)
+    new = Client(git_repo).search_runs()[0]
+    assert (130, "", "KILLED", run.id) == (running.returncode, out, new.status, new.rerun_of)
+    (kept,) = checkouts(git_repo)
+    last = [line for line in errors.splitlines() if not line.startswith(("Traceback", " ", "KeyboardInterrupt"))][-2:]
+    assert f"interrupted; the new run is KILLED: {new.id}" == last[0]
+    assert last[1].startswith(f"The checkout is kept: ../{kept.name};")
 
 
 def test_a_command_that_is_not_deterministic(recorded: Recorded, git_repo: Path) -> None:

@@ -45,9 +45,9 @@ def test_a_command_and_its_line(git_repo: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ((), 2, "Error: Missing argument 'COMMAND...'."),
-        (("--lr", "3", "true"), 2, "Error: No such option"),
-        (("-p", "x", "true"), 2, "Error: 'x' must be KEY=VALUE."),
+        ((), 2, "error: Missing argument 'COMMAND...'."),
+        (("--lr", "3", "true"), 2, "error: No such option"),
+        (("-p", "x", "true"), 2, "error: 'x' must be KEY=VALUE."),
         (("--metrics", "m.txt", "true"), 2, "'m.txt' is none of them."),
         (("no-such-program",), 127, "error: There is no program 'no-such-program', so nothing was run"),
         (("./train.py",), 126, "error: './train.py' cannot be executed, so nothing was run"),
@@ -62,6 +62,41 @@ def test_wrong_calls_record_nothing(git_repo: Path, arguments: Sequence[str], co
     assert (code, "") == (done.returncode, done.stdout)
     assert message in done.stderr
     assert [] == Client(git_repo).search_runs()
+
+
+def test_a_named_file_that_is_missing(git_repo: Path) -> None:
+    """The command succeeded, and what was asked for is not there: 1, with the run recorded; its own failure wins."""
+    for option in (("--metrics", "m.json"), ("--artifact", "m.bin:out")):
+        done = run_cli("run", *option, "true", cwd=git_repo)
+        assert (1, True) == (done.returncode, "There is no file " in done.stderr)
+    assert 3 == run_cli("run", "--metrics", "m.json", "sh", "-c", "exit 3", cwd=git_repo).returncode
+    assert ["FAILED", "FINISHED", "FINISHED"] == [run.status for run in Client(git_repo).search_runs()]
+
+
+def test_json_is_the_last_line(git_repo: Path) -> None:
+    """On standard output, behind what the command printed there; the exit code is the command's all the same."""
+    done = run_cli("run", "--name", "first", "--json", "sh", "-c", "echo hello; exit 3", cwd=git_repo)
+    first, last = done.stdout.splitlines()
+    found = json.loads(last)
+    assert (3, "hello") == (done.returncode, first)
+    assert f"run {found.pop('run_id')} first FAILED" in done.stderr
+    assert {"run_name": "first", "status": "FAILED", "exit_code": 3, "signal": None, "done": "recorded"} == found
+
+
+def test_a_script_outside_the_repository_is_told_once(git_repo: Path, tmp_path: Path) -> None:
+    """In the command line the warning stands alone, with no line of ours; the run and its checkout tell it, too."""
+    (tmp_path / "elsewhere.py").write_text("print('ran')\n")
+    done = run_cli("run", sys.executable, str(tmp_path / "elsewhere.py"), cwd=git_repo)
+    told = "elsewhere.py: the script lies outside the repository; its code is not kept"
+    assert [f"warning: {told}. Copy it into the repository, and run it there."] == done.stderr.splitlines()[:-1]
+    run = only_run(git_repo)
+    reason = "the script lies outside the repository; its code is not kept"
+    assert ({"path": "elsewhere.py", "reason": reason},) == run.source.left_out
+    assert f"elsewhere.py ({reason})" in run_cli("checkout", run.id, cwd=git_repo).stdout
+    (git_repo / "elsewhere.py").write_text("print('another')\n")
+    run_cli("run", sys.executable, str(tmp_path / "elsewhere.py"), cwd=git_repo)
+    again = run_cli("rerun", Client(git_repo).search_runs()[0].id, cwd=git_repo)
+    assert (1, True) == (again.returncode, "its script 'elsewhere.py' is not in its snapshot" in again.stderr)
 
 
 def test_a_step_of_a_run_is_nested_in_it(git_repo: Path) -> None:
@@ -122,7 +157,7 @@ def test_a_command_that_tidies_up_is_given_the_time(git_repo: Path) -> None:
     script = (
         "import signal, sys, time\ncount = []\n"
         "def stop(*_):\n    count.append(1); time.sleep(0.5); print('saved', len(count)); sys.exit(0)\n"
-        "signal.signal(signal.SIGTERM, stop)\nprint('ready')\ntime.sleep(60)\n"
+        "signal.signal(signal.SIGTERM, stop)\nopen('model.bin', 'w')\nprint('ready')\ntime.sleep(60)\n"
     )
     running = begin(git_repo, script)
     running.send_signal(signal.SIGTERM)

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from runstone.errors import EnvironmentFailed, PythonMissing, RecordInvalid, RequirementRefused
+from runstone._version import __version__
+from runstone.errors import EnvironmentFailed, EnvironmentNotBuilt, PythonMissing, RecordInvalid, RequirementRefused
 from runstone.git.branch import update_runs
 from runstone.projects.checkout import checkout
 from runstone.projects.environment import build_environment, find_package, project_name
+from runstone.projects.rerun import plan_rerun, prepare
 from runstone.tracking.read import need_recorded
 from runstone.tracking.workspace import Workspace
 from tests.projects.support import make_wheel, record
-from tests.support import git
+from tests.support import SOURCE, git
 
 HERE = platform.python_version()
 MINOR = ".".join(HERE.split(".")[:2])
@@ -94,6 +96,7 @@ def test_an_environment_has_the_packages_as_pinned(tool: str, tmp_path: Path) ->
     assert HERE == ask(python, "import platform; print(platform.python_version())")
     assert [
         f"The run used Python {near}, and this environment has {HERE}, the nearest that is here.",
+        f"The run had `runstone==0.1`; this environment has the Runstone that made it, {__version__}.",
         "Not installed, since only the machine of the run had them: private-lib==7.",
     ] == told
     assert not (tmp_path / "venv.log").exists()
@@ -139,10 +142,13 @@ def test_a_python_that_is_not_here_is_told(tool: str, tmp_path: Path) -> None:
     assert not (tmp_path / "far").exists()
 
 
-def test_a_checkout_builds_its_environment_or_is_not_made(
+def test_a_checkout_builds_its_environment_or_goes_without(
     tool: str, workspace: Workspace, project: Path, tmp_path: Path
 ) -> None:
-    """The environment lies in the checkout; where it fails the checkout is gone, and the log stays in git's folder."""
+    """The environment lies in the checkout; where it fails the rest stays, and the log is in git's folder.
+
+    For a rerun it is no use: there the checkout is removed, and the error is that of the package.
+    """
     if tool == "pip":
         pytest.skip("slow; the same but for the installer")
     run_id = record(workspace)
@@ -153,11 +159,60 @@ def test_a_checkout_builds_its_environment_or_is_not_made(
     assert "1.0" == ask(made.python, "import alpha; print(alpha.VERSION)")
     assert "" == git("status", "--porcelain", cwd=made.path)
     update_runs(workspace.repo, lambda draft: draft.commit({file: "alpha==9.9\n"}, "Rewrite"))
-    with pytest.raises(EnvironmentFailed, match=r"the package `alpha==9\.9` cannot be installed") as caught:
+    with pytest.raises(EnvironmentNotBuilt, match=r"the package `alpha==9\.9` cannot be installed") as caught:
         checkout(workspace, "past", tmp_path / "out", environment=True)
-    assert not (tmp_path / "out").exists()
-    assert project / ".git" / "runstone" / "logs" / f"environment-{run_id}.log" == caught.value.log
-    assert caught.value.log.exists()
+    assert f"All but the environment is in {tmp_path / 'out'}; remove it: " in str(caught.value)
+    assert "print('trained')\n" == (tmp_path / "out" / "train.py").read_text()
+    assert not (tmp_path / "out" / ".runstone" / "venv").exists()
+    cause = caught.value.cause
+    assert isinstance(cause, EnvironmentFailed)
+    assert project / ".git" / "runstone" / "logs" / f"environment-{run_id}.log" == cause.log
+    assert cause.log.exists()
+    with pytest.raises(EnvironmentFailed):
+        prepare(workspace, plan_rerun(workspace, "past", ["true"]), tmp_path / "again", environment=True)
+    assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize("line", [f"# runstone=={__version__} (local install)", f"runstone=={__version__}"])
+def test_runstone_is_the_one_that_runs_though_no_index_offers_it(tool: str, tmp_path: Path, line: str) -> None:
+    """Installed as the README says, it lies among other packages, and not in a source tree: it is copied.
+
+    Answers the report that `--env` failed with "the package runstone==0.1.0 cannot be installed".
+    """
+    if tool == "pip" and line.startswith("#"):
+        pytest.skip("slow; the same but for the installer")
+    installed = tmp_path / "site-packages"
+    shutil.copytree(SOURCE / "runstone", installed / "runstone", ignore=shutil.ignore_patterns("__pycache__"))
+    (installed / "neighbour.py").touch()
+    code = (
+        "import sys; from pathlib import Path; from runstone.projects.environment import build_environment\n"
+        f"print(build_environment(Path('venv'), {line + chr(10)!r} + 'beta==3.1\\n', None, warn=print))"
+    )
+    env = {**os.environ, "PYTHONPATH": str(installed)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert 0 == done.returncode, done.stderr
+    told, python = done.stdout.splitlines()
+    assert "The run did not record its version of Python; the one that runs Runstone is used." == told
+    found = ask(
+        Path(python), "import runstone, beta, importlib.util as u; print(runstone.__file__, u.find_spec('neighbour'))"
+    )
+    assert f"{next((tmp_path / 'venv' / 'lib').glob('python*'))}/site-packages/runstone/__init__.py None" == found
+    version = "from importlib.metadata import version; print(version('runstone'))"
+    assert __version__ == ask(Path(python), version)
+
+
+def test_another_version_of_runstone_is_installed_if_it_can_be_had(tool: str, tmp_path: Path) -> None:
+    """Of an index; where no index offers it, this one takes its place, and that is told."""
+    if tool == "pip":
+        pytest.skip("slow; the same but for the installer")
+    make_wheel(tmp_path / "index", "runstone", "0.0.1", "VERSION = 'old'\n")
+    told: list[str] = []
+    python = build_environment(tmp_path / "one", "runstone==0.0.1\n", HERE, warn=told.append)
+    assert "old" == ask(python, "import runstone; print(runstone.VERSION)")
+    assert [] == told
+    python = build_environment(tmp_path / "two", "runstone==0.0.2\n", HERE, warn=told.append)
+    assert __version__ == ask(python, "import runstone; print(runstone.__version__)")
+    assert [f"The run had `runstone==0.0.2`; this environment has the Runstone that made it, {__version__}."] == told
 
 
 @pytest.mark.parametrize(

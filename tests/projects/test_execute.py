@@ -181,6 +181,27 @@ def test_arguments_that_are_no_params(execute: Execute) -> None:
     assert {} == run.params
 
 
+def test_a_secret_that_is_redacted_is_masked_in_the_kept_output(
+    execute: Execute, git_repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the command, a param and a tag; on the terminal it stays. Cut by what is not kept, its parts are masked."""
+    label = Label(params={"password": "swordfish"}, tags={"auth_token": "t0ken-x"})
+    script = "printf hun; printf 'ter9 %s' \"$2\"; echo ' swordfish t0ken-x'; echo hunter9 >&2"
+    with pytest.warns(SecretRedacted):
+        _, run = execute(Task(("sh", "-c", script, "--api-key", "hunter9")), label)
+    client = Client(git_repo)
+    kept = [Path(client.download_artifacts(run.id, f"logs/{name}.txt")).read_text() for name in ("stdout", "stderr")]
+    assert ["[redacted]  [redacted] [redacted]\n", "[redacted]\n"] == kept
+    assert "hunter9  swordfish t0ken-x\n" == (tmp_path / "shown.txt").read_text()
+    monkeypatch.setattr(child, "KEPT_HEAD", 10)
+    monkeypatch.setattr(child, "KEPT_TAIL", 10)
+    code = "import sys; sys.stdout.write('abcd' + 'hunter99' + '.' * 5000 + 'hunter99' + 'efghi')"
+    with pytest.warns(SecretRedacted):
+        _, run = execute(Task(python(code.replace("hunter99", "' + sys.argv[2] + '"), "--api-key", "hunter99")))
+    text = Path(client.download_artifacts(run.id, "logs/stdout.txt")).read_text()
+    assert ("abcd[redacted]\n", "\n[redacted]efghi") == (text[:15], text[-16:])
+
+
 def test_a_script_that_uses_runstone_joins(execute: Execute, git_repo: Path) -> None:
     """It logs to the same run; its own value of a param stays, and the experiment is the one the run was begun in."""
     code = (

@@ -123,6 +123,26 @@ def test_params_count_as_they_are_typed(record: Record, git_repo: Path) -> None:
     assert not found.is_reproduced
 
 
+def test_a_model_is_the_same_but_for_its_ids_and_times(git_repo: Path, tmp_path: Path) -> None:
+    """What every saving makes anew in `MLmodel` is no difference, unless strictly seen; another field is one."""
+    workspace = Workspace.open(git_repo)
+
+    def save(text: str) -> Run:
+        active = start_run(workspace, ensure_experiment(workspace.repo, "Default"))
+        (tmp_path / "model").mkdir(exist_ok=True)
+        (tmp_path / "model" / "MLmodel").write_text(text)
+        active.log_model(tmp_path / "model", "model", ["python_function"], None)
+        active.end()
+        return Client(git_repo).get_run(active.id)
+
+    ids = "run_id: {0}\nmodel_uuid: u{0}\nmodel_id: m{0}\nutc_time_created: t{0}\nartifact_path: {0}\nflavors: {1}\n"
+    old, same, other = save(ids.format(1, "a")), save(ids.format(2, "a")), save(ids.format(2, "b"))
+    (item,) = compare(git_repo, old, same).section("artifacts")
+    assert ("same", "but for ids and times", False) == (item.state, item.note, item.counts)
+    assert {"model/MLmodel": ("differs", True)} == states(compare(git_repo, old, same, strict=True), "artifacts")
+    assert {"model/MLmodel": ("differs", False)} == states(compare(git_repo, old, other), "artifacts")
+
+
 def test_metrics_within_tolerance_and_their_points(record: Record, git_repo: Path) -> None:
     """The last value may be off by the tolerance; the number of points may not be off at all."""
     old = record(points={"loss": [2, 1.0], "acc": [0.5], "gap": [NAN], "old": [1]})

@@ -11,7 +11,7 @@ import pytest
 
 from runstone.client import Client
 from runstone.errors import InvalidName, RerunNotFound, RerunRefused
-from runstone.projects.checkout import remove_checkout
+from runstone.projects.checkout import checkout, remove_checkout
 from runstone.projects.execute import Label, Task, run_command
 from runstone.projects.rerun import Rerun, carry_out, plan_rerun, prepare
 from runstone.records.run import Run
@@ -82,6 +82,9 @@ def repeat(workspace: Workspace, what: str, show: tuple[int, int], command: Sequ
         (("python",), "its code was typed in"),
         (("python", "-i"), "its code was typed in"),
         (("python", "-", "--lr", "1"), "read from standard input"),
+        (("runstone", "log", "-p", "lr=1"), "`runstone log` recorded it, so there is no command that made what it"),
+        (("runstone", "--repo", "x", "--color=never", "log"), "`runstone log` recorded it"),
+        (("python", "-m", "runstone", "log", "-m", "a=1"), "`runstone log` recorded it"),
     ],
 )
 def test_commands_that_cannot_be_run_again(workspace: Workspace, command: Sequence[str], why: str) -> None:
@@ -92,6 +95,34 @@ def test_commands_that_cannot_be_run_again(workspace: Workspace, command: Sequen
     assert why in str(caught.value)
     assert f"Say what to run in its place: `runstone rerun {run_id} -- COMMAND`" in str(caught.value)
     assert ("true",) == plan_rerun(workspace, run_id, ["true"]).command
+
+
+@pytest.mark.parametrize("command", [("runstone", "demo"), ("log",), ("python", "-m", "other", "log"), ("sh", "log")])
+def test_other_commands_are_run_again(workspace: Workspace, command: tuple[str, ...]) -> None:
+    """Only `runstone log` itself makes nothing."""
+    assert command == plan_rerun(workspace, record(workspace, command)).command
+
+
+def test_data_that_no_record_names(workspace: Workspace, git_repo: Path, nowhere: tuple[int, int]) -> None:
+    """A script that reads a DVC-tracked file without recording it runs again; what cannot be had is told only."""
+    digest = workspace.artifacts.cache.add_bytes(b"7")
+    for name, md5 in (("x", digest), ("gone", "ab" * 16)):
+        (git_repo / f"{name}.bin.dvc").write_text(f"outs:\n- md5: {md5}\n  hash: md5\n  size: 1\n  path: {name}.bin\n")
+    commit(git_repo, "open('m.json', 'w').write(open('x.bin').read())\n")
+    (git_repo / "x.bin").write_text("7")
+    (git_repo / ".git" / "info" / "exclude").write_text("*.bin\n")
+    old = run_command(workspace, Task((sys.executable, "fit.py"), metrics=["m.json"]), cwd=git_repo, show=nowhere)
+    made = prepare(workspace, plan_rerun(workspace, old.run_id))
+    assert (("x.bin",), 1) == (made.inputs, len(made.warnings))
+    assert made.warnings[0].startswith("1 DVC-tracked path was not placed; the run recorded no such inputs, so it may ")
+    remove_checkout(workspace, made.path, force=True)
+    _, run = repeat(workspace, old.run_id, nowhere)
+    assert 7.0 == run.metrics["m"].last
+    plain = checkout(workspace, old.run_id)
+    assert () == plain.inputs
+    assert (
+        "2 DVC-tracked paths were not placed, since the run recorded no such inputs. To place all: `--data all`",
+    ) == plain.warnings
 
 
 def test_a_script_that_is_in_no_snapshot(workspace: Workspace, git_repo: Path) -> None:

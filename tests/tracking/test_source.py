@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from runstone.git.repository import Repository
 from runstone.records.run import Source
+from runstone.tracking.script import OUTSIDE, find_outside
 from runstone.tracking.secrets import Redactor, SecretRedacted
 from runstone.tracking.source import SnapshotIncomplete, SourceCapture, SourceUnknown, remote_url
 from tests.support import git, make_repository, run_python
@@ -227,6 +229,37 @@ def test_what_the_snapshot_lacks_is_recorded_and_told(git_repo: Path) -> None:
         f"  .env: {why}\n"
         "Ignore what is not code (.gitignore), commit what is, or set `snapshot` in runstone.yaml."
     ] == [str(warning.message) for warning in warned]
+
+
+def test_the_same_gap_is_told_once_a_process_at_the_line_that_began_the_run(git_repo: Path) -> None:
+    """A thousand runs of one tree: one warning, at the user's line, with none of ours; another gap is told again."""
+    (git_repo / ".env").write_text("TOKEN=1\n")
+    (git_repo / "loop.py").write_text(
+        "import runstone\nfor number in range(3):\n    runstone.start_run()\n    runstone.end_run()\n"
+        "open('a.pem', 'w').close()\nwith runstone.start_run():\n    pass\n"
+    )
+    said = run_python(Path("loop.py"), cwd=git_repo).stderr
+    assert ["loop.py:3: SnapshotIncomplete", "loop.py:6: SnapshotIncomplete"] == re.findall(
+        r"[^\s/]+: SnapshotInc\w+", said
+    )
+    assert "    runstone.start_run()\n" in said.replace("  runstone", "    runstone")
+    assert "warnings.warn" not in said
+
+
+def test_a_script_outside_is_told(git_repo: Path, tmp_path: Path) -> None:
+    """By its name alone, in the warning and in the record; one in the repository, or a tool, is none."""
+    for folder in (tmp_path, git_repo):
+        (folder / "k.py").write_text("")
+    repo = Repository.open(git_repo)
+    with pytest.warns(
+        SnapshotIncomplete, match=r"^k\.py: the script lies outside the repository; its code is not kept"
+    ):
+        source = SourceCapture(repo, cwd=git_repo, command=["python", "-u", str(tmp_path / "k.py"), "1"]).result()
+    assert ({"path": "k.py", "reason": OUTSIDE},) == source.left_out
+    for command in (["python", "k.py"], ["python", "-m", "pytest", str(tmp_path / "k.py")], ["ls", "../k.py"]):
+        assert find_outside(command, git_repo, git_repo) is None
+    for command in (["sh", "../k.py"], [str(tmp_path / "k.py")], ["uv", "run", "python", "../k.py"]):
+        assert "k.py" == find_outside(command, git_repo, git_repo)
 
 
 def test_a_long_list_is_cut_in_the_warning_and_counted_in_the_record(git_repo: Path) -> None:

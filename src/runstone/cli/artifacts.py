@@ -47,6 +47,7 @@ def list_(session: Session, run_id: str, path: str, form: Form) -> None:
 
 @artifacts.command(
     "get",
+    short_help="Copy a run's file or folder PATH into DIR.",
     examples="""
     runstone artifacts get brave-otter-17 model/MLmodel   into this folder
     runstone artifacts get brave-otter-17 model out       the folder model, as out/model
@@ -56,18 +57,20 @@ def list_(session: Session, run_id: str, path: str, form: Form) -> None:
 @click.argument("run_id", metavar="RUN", type=RUN)
 @click.argument("path")
 @click.argument("folder", metavar="[DIR]", default=".", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--force", is_flag=True, help="Replace files there that have other content.")
 @pass_session
-def get(session: Session, run_id: str, path: str, folder: Path) -> None:
+def get(session: Session, run_id: str, path: str, folder: Path, force: bool) -> None:
     """Copy a run's file or folder PATH into DIR, each file checked by its digest; the last line says where it is.
 
     What is not in the cache is pulled from the DVC remote.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    click.echo(session.client.download_artifacts(run_id, "" if path == "." else path, folder))
+    click.echo(session.client.download_artifacts(run_id, "" if path == "." else path, folder, overwrite=force))
 
 
 @artifacts.command(
     "push",
+    short_help="Send the artifacts of runs to the DVC remote.",
     examples="""
     runstone artifacts push brave-otter-17
     runstone artifacts push --all
@@ -90,6 +93,7 @@ def push(session: Session, run_ids: Sequence[str], all_runs: bool, remote: str |
 
 @artifacts.command(
     "pull",
+    short_help="Bring the artifacts of runs from the DVC remote.",
     examples="""
     runstone artifacts pull brave-otter-17
     runstone artifacts pull --all

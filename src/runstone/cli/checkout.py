@@ -1,5 +1,6 @@
 """`runstone checkout`: a past run as a folder of its own: its code, record, artifacts, inputs, environment."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,18 +8,12 @@ import click
 
 from runstone.cli.command import command
 from runstone.cli.output import Column, Form, clean, counted, emit, emit_facts, emit_json, heading, hint, json_option
-from runstone.cli.session import RUN, Session, pass_session, progress
+from runstone.cli.session import RUN_OR_VERSION, Session, pass_session, progress
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
     from runstone.projects.checkout import Checkout
 
 _OPTIONS_OF_MAKING = ("branch", "no_artifacts", "data", "env", "submodules", "quiet")
-
-
-def _complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
-    return RUN.shell_complete(ctx, param, incomplete)
 
 
 @command(
@@ -32,7 +27,7 @@ def _complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -
     runstone checkout --clean brave-otter-17            remove its checkouts
     """,
 )
-@click.argument("what", metavar="[RUN]", required=False, shell_complete=_complete_run)
+@click.argument("what", metavar="[RUN]", required=False, type=RUN_OR_VERSION)
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
 @click.option("-b", "--branch", metavar="NAME", help="Make a branch there, to work on; else HEAD is detached.")
 @click.option("--no-artifacts", is_flag=True, help="Leave the run's artifacts out.")
@@ -197,13 +192,20 @@ def _print_list(session: Session, form: Form) -> None:
 
 
 def _clean(session: Session, which: str | None, force: bool, form: Form) -> None:
+    from runstone.errors import CheckoutInUse
     from runstone.projects.linked import remove_checkout
 
-    gone = remove_checkout(session.workspace, which, force=force)
+    kept: CheckoutInUse | None = None
+    try:
+        gone: Sequence[Path] = remove_checkout(session.workspace, which, force=force)
+    except CheckoutInUse as error:
+        gone, kept = error.removed, error
     if form == "json":
         emit_json([str(path) for path in gone])
-        return
-    for path in gone:
-        click.echo(f"removed {clean(str(path))}")
-    if not gone:
+    else:
+        for path in gone:
+            click.echo(f"removed {clean(str(path))}")
+    if kept is not None:
+        raise kept
+    if not gone and form != "json":
         hint("There are no checkouts to remove.")

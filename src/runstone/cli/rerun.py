@@ -10,8 +10,8 @@ import click
 
 from runstone.cli.command import command
 from runstone.cli.outcome import INTERRUPTED
-from runstone.cli.output import Column, clean, emit_json, format_size, format_value, heading, hint
-from runstone.cli.session import RunType, Session, pass_session
+from runstone.cli.output import Column, clean, counted, emit_json, format_size, format_value, heading, hint
+from runstone.cli.session import RUN_OR_VERSION, Session, pass_session
 from runstone.cli.table import print_table
 
 if TYPE_CHECKING:
@@ -29,14 +29,6 @@ _STATES = {
 }
 
 
-class _SubjectType(RunType):
-    """A run, or a version of a model; the value is the text, since it is looked up where its code is."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Leave the text as it is."""
-        return str(value)
-
-
 @command(
     "rerun",
     examples="""
@@ -46,21 +38,20 @@ class _SubjectType(RunType):
     runstone rerun brave-otter-17 -- python train.py lr=0.2
     """,
 )
-@click.argument("what", metavar="RUN", type=_SubjectType())
+@click.argument("what", metavar="RUN", type=RUN_OR_VERSION)
 @click.argument("command_", metavar="[-- COMMAND...]", nargs=-1, type=click.UNPROCESSED)
 @click.option("--env", "environment", is_flag=True, help="Rebuild its environment; that runs code of its packages.")
 @click.option(
     "--data",
     type=click.Choice(["inputs", "all", "none"]),
-    default="inputs",
-    show_default=True,
-    help="Which DVC-tracked files to have there.",
+    help="Which DVC-tracked files to have there.  [default: inputs; all if the run recorded none]",
 )
 @click.option("--dir", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Check it out here, and keep it.")
 @click.option("--keep", is_flag=True, help="Keep the checkout in any case.")
 @click.option("--rtol", type=float, default=1e-9, show_default=True, help="Relative tolerance of metrics.")
 @click.option("--atol", type=float, default=0.0, show_default=True, help="Absolute tolerance of metrics.")
 @click.option("--strict", is_flag=True, help="Every difference counts: bytes, data, packages, Python, code.")
+@click.option("--all", "show_all", is_flag=True, help="Show artifacts that are the same, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; what the command prints goes to standard error.")
 @click.option("--md", "as_md", is_flag=True, help="Print Markdown, likewise.")
 @pass_session
@@ -71,12 +62,13 @@ def rerun(
     what: str,
     command_: Sequence[str],
     environment: bool,
-    data: str,
+    data: str | None,
     folder: Path | None,
     keep: bool,
     rtol: float,
     atol: float,
     strict: bool,
+    show_all: bool,
     as_json: bool,
     as_md: bool,
 ) -> None:
@@ -100,12 +92,15 @@ def rerun(
     session.repo  # noqa: B018  # runs of dead processes are recorded first
     plan = plan_rerun(session.workspace, what, command_)
     _say_plan(plan)
-    made = prepare(session.workspace, plan, folder, environment=environment, data=data)
+    made = prepare(session.workspace, plan, folder, environment=environment, data=data or "likely")
     _say_place(made)
     done_well = is_gone = False
     try:
         done = carry_out(session.workspace, plan, made, show=(2 if as_json or as_md else 1, 2))
         new = session.client.get_run(done.run_id)
+        if done.outcome.stopped and new.status == "KILLED":
+            click.echo(f"interrupted; the new run is KILLED: {new.id}", err=True)
+            ctx.exit(INTERRUPTED)
         found = compare_reproduction(session.workspace, plan.run, new, rtol=rtol, atol=atol, strict=strict)
         done_well = found.is_reproduced
     finally:
@@ -120,7 +115,7 @@ def rerun(
     elif as_md:
         click.echo(_markdown(found))
     else:
-        _print(found, done, environment)
+        _print(found, done, environment, show_all)
     if not done_well:
         ctx.exit(INTERRUPTED if done.outcome.stopped else 1)
 
@@ -158,16 +153,21 @@ def _short(path: Path) -> str:
 # --- after
 
 
-def _print(found: "Reproduction", done: "Rerun", has_environment: bool) -> None:
+def _print(found: "Reproduction", done: "Rerun", has_environment: bool, show_all: bool) -> None:
     from runstone.projects.reproduced import SECTIONS
 
     for section in SECTIONS:
         items = found.section(section)
-        shown = [item for item in items if section in ("params", "metrics", "artifacts") or item.state != "same"]
-        if shown:
+        is_full = section in ("params", "metrics") or (section == "artifacts" and show_all)
+        shown = [item for item in items if is_full or item.state != "same"]
+        same = len(items) - len(shown) if section == "artifacts" else 0
+        if shown or same:
             heading(section.capitalize())
+        if shown:
             columns = [Column("name"), Column("before"), Column("now"), Column("outcome")]
             print_table(columns, [(item.key, *_values(item), _outcome(item)) for item in shown])
+        if same:
+            click.echo(f"{counted(same, 'file')} the same")
     click.echo()
     click.echo(f"{_verdict(found)} The new run: `runstone runs show {found.new.id}`")
     if done.outcome.code:

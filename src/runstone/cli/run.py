@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runstone.cli.command import command
-from runstone.cli.session import RUN, Session, pass_session
+from runstone.cli.session import EXPERIMENT_NAME, RUN, Session, pass_session
 
 if TYPE_CHECKING:
     from runstone.projects.execute import Executed
@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     """,
 )
 @click.option(
-    "-e", "--experiment", envvar="RUNSTONE_EXPERIMENT_NAME", help="The name of its experiment; made if there is none."
+    "-e",
+    "--experiment",
+    type=EXPERIMENT_NAME,
+    metavar="TEXT",
+    envvar="RUNSTONE_EXPERIMENT_NAME",
+    help="The name of its experiment; made if there is none.",
 )
 @click.option("--name", help="What to call the run; made up if not given.")
 @click.option(
@@ -48,6 +53,7 @@ if TYPE_CHECKING:
 @click.option("--note", help="Notes, in Markdown.")
 @click.option("--require-clean", is_flag=True, help="Refuse if the work tree differs from HEAD.")
 @click.option("--no-params", is_flag=True, help="Do not read the command's arguments as params.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was recorded as a last line of JSON.")
 @click.argument("command_", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
 @pass_session
 @click.pass_context
@@ -64,12 +70,14 @@ def run(
     note: str | None,
     require_clean: bool,
     no_params: bool,
+    as_json: bool,
     command_: Sequence[str],
 ) -> None:
     """Run COMMAND and record it as a run: its code, arguments, output, metrics, artifacts and how it ended.
 
     The exit code is the command's: 0 makes the run FINISHED, another FAILED, an interruption KILLED. A program that is
-    not there ends with 127, one that cannot be executed with 126, and no run is recorded.
+    not there ends with 127, one that cannot be executed with 126, and no run is recorded. Where a file of --metrics
+    or --artifact is missing though the command succeeded, the run is recorded all the same, and the exit code is 1.
 
     Of `python train.py data.csv --lr 0.1 --layers 64 32 --no-cuda seed=1` the params are lr: 0.1, layers: [64, 32],
     cuda: false and seed: 1. What follows a further -- is not read. Files of --metrics and --artifact are read when the
@@ -86,7 +94,18 @@ def run(
     label = Label(experiment, name, parent, None, parse_pairs(tags), parse_params(params), note)
     executed = run_command(session.workspace, task, label, require_clean=require_clean)
     say_recorded(executed)
-    ctx.exit(executed.outcome.code)
+    if as_json:
+        _print_json(executed)
+    ctx.exit(executed.outcome.code or (1 if executed.missing else 0))
+
+
+def _print_json(executed: "Executed") -> None:
+    """One line, on standard output: behind all that the command printed there."""
+    import json
+
+    outcome = executed.outcome
+    known = {"run_id": executed.run_id, "run_name": executed.name, "status": outcome.status}
+    click.echo(json.dumps({**known, "exit_code": outcome.code, "signal": outcome.signal, "done": "recorded"}))
 
 
 def say_recorded(executed: "Executed") -> None:

@@ -1,9 +1,9 @@
 """Artifacts: their bytes, the places they are copied to, and the DVC remotes that keep them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from runstone.errors.base import RunstoneError, UsageError
+from runstone.errors.base import RunstoneError, UsageError, some
 
 
 class ArtifactMissing(RunstoneError):
@@ -47,6 +47,17 @@ class CopyRefused(RunstoneError):
     def __init__(self, path: Path, why: str) -> None:
         self.path, self.why = path, why
         super().__init__(f"Nothing was copied to {path}: {why}. Make a folder and name it: `mkdir DIR`")
+
+
+class FilesInTheWay(RunstoneError):
+    """Files that artifacts were to be copied to have other content."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = tuple(paths)
+        super().__init__(
+            f"Nothing was copied, since files there have other content: {some([str(path) for path in paths])}. "
+            "Name another folder, or replace them: `runstone artifacts get RUN PATH DIR --force`"
+        )
 
 
 class RemoteNotConfigured(UsageError):

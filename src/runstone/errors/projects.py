@@ -1,6 +1,6 @@
 """Past runs made again: their code, checkouts, environments and commands."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from runstone.errors.base import RunstoneError, some
@@ -53,13 +53,27 @@ class CheckoutNotFound(RunstoneError):
 
 
 class CheckoutInUse(RunstoneError):
-    """A checkout holds work of the user's own, so it was not removed."""
+    """Checkouts hold work of the user's own, so they were not removed; others that were meant may be gone.
 
-    def __init__(self, path: Path, work: Sequence[str]) -> None:
-        self.path, self.work = path, tuple(work)
-        super().__init__(
-            f"{path} was not removed, since it holds what is nowhere else: {some(work)}. Commit it to a branch "
-            f"(`git switch -c NAME`), or remove it all the same: `runstone checkout --clean --force '{path}'`"
+    Args:
+        work: What each holds, by its folder.
+        branches: The branch that each is on; None where HEAD is detached.
+        removed: The folders that are gone.
+    """
+
+    def __init__(
+        self, work: Mapping[Path, Sequence[str]], branches: Mapping[Path, str | None], removed: Sequence[Path] = ()
+    ) -> None:
+        self.work, self.removed = {path: tuple(found) for path, found in work.items()}, tuple(removed)
+        super().__init__("\n".join(self._sentence(path, branches.get(path)) for path in self.work))
+
+    def _sentence(self, path: Path, branch: str | None) -> str:
+        step = (
+            "Commit it to a branch (`git switch -c NAME`)" if branch is None else f"Commit it to {branch}, its branch"
+        )
+        return (
+            f"{path} was not removed, since it holds what is nowhere else: {some(self.work[path])}. {step}, or remove "
+            f"it all the same: `runstone checkout --clean --force '{path}'`"
         )
 
 
@@ -83,7 +97,7 @@ class RequirementRefused(RunstoneError):
         self.line, self.text = line, text
         super().__init__(
             f"requirements.txt of the run, line {line}: {text[:120]!r} is neither `name==version` nor `name @ URL`, "
-            "and was not handed to an installer. Check the run out without `--env`, and install what you trust by hand."
+            "and was not handed to an installer. In a checkout of the run, install what you trust by hand."
         )
 
 
@@ -96,8 +110,18 @@ class EnvironmentFailed(RunstoneError):
         said = "".join(f"\n  {line[:300]}" for line in output)
         super().__init__(
             f"The environment of the run cannot be built: {what}.{said}\nAll that was said: {log}\n"
-            "Check the run out without `--env`; then change that line in a copy of .runstone/requirements.txt and "
-            "install the copy: `python -m venv VENV && VENV/bin/pip install --no-deps -r FILE`"
+            "In a checkout of the run, change that line in a copy of .runstone/requirements.txt, and install the copy: "
+            "`python -m venv VENV && VENV/bin/pip install --no-deps -r FILE`"
+        )
+
+
+class EnvironmentNotBuilt(RunstoneError):
+    """A run was checked out, and its environment could not be built; `cause` says why."""
+
+    def __init__(self, path: Path, cause: RunstoneError) -> None:
+        self.path, self.cause = path, cause
+        super().__init__(
+            f"{cause}\nAll but the environment is in {path}; remove it: `runstone checkout --clean '{path}'`"
         )
 
 
@@ -157,4 +181,6 @@ class RerunNotFound(RunstoneError):
                 f"The command ended with {code} and made no run, so there is nothing to compare with {run_id}. "
                 "See what it printed; a command that does not use Runstone itself is recorded by `runstone run`"
             )
+        if code == 130:  # Ctrl-C
+            self.exit_code = code
         super().__init__(message)

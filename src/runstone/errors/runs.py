@@ -53,11 +53,12 @@ class RunNotFound(RunstoneError):
 class RunAmbiguous(UsageError):
     """Several runs begin with this id, or bear this name."""
 
-    def __init__(self, text: str, candidates: Sequence[str]) -> None:
+    def __init__(self, text: str, candidates: Sequence[str], *, is_name: bool = False) -> None:
         self.text, self.candidates = text, tuple(candidates)
+        step = "Name one by its id" if is_name else "Write more of the id"
         listed = "".join(f"\n  {candidate}" for candidate in candidates[:10])
         more = f"\n  … and {len(candidates) - 10} more" if len(candidates) > 10 else ""
-        super().__init__(f"{text!r} means {len(candidates)} runs. Write more of the id:{listed}{more}")
+        super().__init__(f"{text!r} means {len(candidates)} runs. {step}:{listed}{more}")
 
 
 class RunActive(UsageError):

@@ -4,10 +4,17 @@ from runstone.errors.base import UsageError
 
 
 class FilterInvalid(UsageError):
-    """A filter or an `order_by` that cannot be understood; the message points at the place."""
+    """A filter or an `order_by` that cannot be understood; the message points at the place.
 
-    def __init__(self, kind: str, text: str, at: int, problem: str, next_step: str) -> None:
+    Attributes:
+        unknown: The name, if it is that of no attribute.
+    """
+
+    def __init__(
+        self, kind: str, text: str, at: int, problem: str, next_step: str, *, unknown: str | None = None
+    ) -> None:
         self.kind, self.text, self.at, self.problem, self.next_step = kind, text, at, problem, next_step
+        self.unknown = unknown
         begin = max(0, at - 60)
         shown = "".join(c if c.isprintable() else " " for c in text[begin : at + 40])
         lead, tail = "…" if begin else "", "…" if len(text) > at + 40 else ""

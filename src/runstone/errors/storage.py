@@ -14,6 +14,9 @@ class NotARepository(RunstoneError):
         self.path = path
         super().__init__(
             f"{path} is not in a git repository. Make one there: `git init`; or work in one: `cd DIR`, `--repo DIR`."
+            if path.is_dir()
+            else f"{path} {'is no folder' if path.exists() else 'does not exist'}. Name a folder of a git repository: "
+            "`cd DIR`, `--repo DIR`."
         )
 
 

@@ -18,6 +18,7 @@ from types import FrameType, TracebackType
 from typing import Any, NamedTuple
 
 from runstone.errors import CommandNotExecutable, CommandNotFound
+from runstone.projects.masking import Mask
 
 KEPT_HEAD = KEPT_TAIL = 8 * 1024 * 1024
 """Bytes kept of the beginning and of the end of one stream; what comes in between is shown, but not kept."""
@@ -87,11 +88,13 @@ class Stream:
         with self._lock:
             self._is_closed = True
 
-    def kept(self) -> bytes:
-        """What it said; of more than is kept, its beginning and its end."""
+    def kept(self, mask: Mask | None = None) -> bytes:
+        """What it said, secrets masked; of more than is kept, its beginning and its end."""
+        mask = mask or Mask()
         if not self._cut:
-            return bytes(self._head + self._tail)
-        return b"%b\n[... %d bytes are not kept ...]\n%b" % (bytes(self._head), self._cut, bytes(self._tail))
+            return mask.whole(bytes(self._head + self._tail))
+        head, tail = mask.head(bytes(self._head)), mask.tail(bytes(self._tail))
+        return b"%b\n[... %d bytes are not kept ...]\n%b" % (head, self._cut, tail)
 
     def _read(self, pipe: int) -> None:
         while data := _read_some(pipe):

@@ -2,8 +2,10 @@
 
 With `uv` where it is on the PATH, else `venv` and pip. Packages are installed without their dependencies: the list is
 whole, and a resolver could refuse what did run. Installing runs code of the packages: it is done only when asked for.
+Runstone itself is the one that runs this, unless another version was pinned and can be had: no index need offer it.
 """
 
+import json
 import os
 import re
 import shutil
@@ -16,6 +18,7 @@ from runstone._version import __version__
 from runstone.errors import EnvironmentFailed, PythonMissing, RecordInvalid
 from runstone.projects.requirements import Requirements, normal_name, parse_requirements
 
+_OWN = "runstone"
 _SHOWN = 8
 _VERSION = re.compile(r"([0-9]+\.[0-9]+)(?:\.[0-9]+)?(?:(?:a|b|rc)[0-9]+)?\+?")
 _DROPPED = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_REQUIREMENT")
@@ -70,6 +73,7 @@ def build_environment(
     try:
         builder.make(python_version)
         builder.install(wanted)
+        builder.install_runstone(wanted)
         builder.install_local(wanted, project)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -112,22 +116,25 @@ class _Builder:
 
     def install(self, wanted: Requirements) -> None:
         """The packages that can be had from elsewhere."""
-        lines = dict(wanted.lines)
-        if "runstone" in wanted.local and _source_root() is None:
-            lines["runstone"] = f"runstone=={__version__}"
-        if not lines:
-            return
-        file = self.folder / "requirements.txt"
-        file.write_text("".join(f"{line}\n" for line in lines.values()), encoding="utf-8")
-        if self._call([*self._installer(), "-r", str(file)]):
+        lines = {name: line for name, line in wanted.lines.items() if name != _OWN}
+        if lines and self._install(lines):
             raise self._failed(lines)
 
+    def install_runstone(self, wanted: Requirements) -> None:
+        """Runstone, if the run had it."""
+        line, local = wanted.lines.get(_OWN), wanted.local.get(_OWN)
+        if line is None and local is None:
+            return
+        if line not in (None, f"{_OWN}=={__version__}") and not self._install({_OWN: str(line)}):
+            return
+        self._place_runstone()
+        recorded = line or f"{_OWN}=={local}"
+        if recorded != f"{_OWN}=={__version__}":
+            self._warn(f"The run had `{recorded}`; this environment has the Runstone that made it, {__version__}.")
+
     def install_local(self, wanted: Requirements, project: Path | None) -> None:
-        """The packages that lay only on the machine of the run: the project itself, and Runstone."""
-        names = dict(wanted.local)
-        source = _source_root()
-        if names.pop("runstone", None) is not None and source is not None:
-            self._link_runstone(source)
+        """The packages that lay only on the machine of the run: the project itself can be had."""
+        names = {name: version for name, version in wanted.local.items() if name != _OWN}
         own = project_name(project) if project is not None else None
         if own is not None and own in names:
             version = names.pop(own)
@@ -137,17 +144,29 @@ class _Builder:
             listed = ", ".join(f"{name}=={version}" for name, version in sorted(names.items()))
             self._warn(f"Not installed, since only the machine of the run had them: {listed}.")
 
-    def _link_runstone(self, source: Path) -> None:
-        """Make this Runstone importable there, as an editable install does, but with nothing to build."""
+    def _place_runstone(self) -> None:
+        """Make this Runstone importable there: linked, as an editable install is, or copied; nothing is built."""
         code = "import sysconfig; print(sysconfig.get_path('purelib'))"
         done = subprocess.run([self.python, "-I", "-c", code], capture_output=True, text=True, check=True)
         site = Path(done.stdout.strip())
-        info = site / f"runstone-{__version__}.dist-info"
+        source = _source_root()
+        if source is not None:
+            (site / "_runstone.pth").write_text(f"{source}\n", encoding="utf-8")
+        else:  # beside an installed one lie all the other packages, so that folder cannot be linked
+            package = Path(__file__).resolve().parents[1]
+            shutil.copytree(package, site / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+        info = site / f"{_OWN}-{__version__}.dist-info"
         info.mkdir()
-        (site / "_runstone.pth").write_text(f"{source}\n", encoding="utf-8")
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: runstone\nVersion: {__version__}\n")
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {_OWN}\nVersion: {__version__}\n")
         (info / "INSTALLER").write_text("runstone\n")
-        (info / "direct_url.json").write_text('{"url": "file:///", "dir_info": {"editable": true}}\n')
+        origin = {"url": "file:///", "dir_info": {"editable": source is not None}}
+        (info / "direct_url.json").write_text(f"{json.dumps(origin)}\n")
+
+    def _install(self, lines: dict[str, str]) -> int:
+        """Install checked lines; the installer's exit code."""
+        file = self.folder / "requirements.txt"
+        file.write_text("".join(f"{line}\n" for line in sorted(lines.values(), key=_is_common)), encoding="utf-8")
+        return self._call([*self._installer(), "-r", str(file)])
 
     def _installer(self) -> list[str]:
         if self._uv:
@@ -174,6 +193,11 @@ class _Builder:
         name = find_package(said, list(lines or ()))
         shown = [line.strip() for line in said.splitlines() if line.strip() and not line.startswith("[notice]")]
         return EnvironmentFailed((lines or {}).get(name or "", name), shown[-_SHOWN:], self.log)
+
+
+def _is_common(line: str) -> bool:
+    """Whether a package comes from the index; pip fetches in order, and what does not is the likeliest to be gone."""
+    return " @ " not in line and "+" not in line
 
 
 def find_package(said: str, names: Sequence[str]) -> str | None:

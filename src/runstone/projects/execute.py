@@ -20,6 +20,7 @@ from runstone.git import live
 from runstone.projects.arguments import parse_arguments
 from runstone.projects.child import Outcome, Stream, find_program, run_child
 from runstone.projects.interpreter import ask_interpreter
+from runstone.projects.masking import Mask
 from runstone.projects.results import FileState, ResultsUnreadable, check_format, read_results
 from runstone.records.document import Document
 from runstone.records.metric import Metric
@@ -71,11 +72,12 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """A run that was recorded, and how its command ended."""
+    """A run that was recorded, how its command ended, and which of the named files it did not make."""
 
     run_id: str
     name: str
     outcome: Outcome
+    missing: tuple[str, ...] = ()
 
 
 def run_command(
@@ -148,18 +150,19 @@ def run_command(
     except RunstoneError:
         active.abandon()
         raise
-    _log_output(active, streams)
-    _log_results(active, task, cwd, before)
-    _log_artifacts(active, task, cwd, failed=outcome.code != 0)
-    if task.params:
-        _log_arguments(active, parse_arguments(place.shorten_command(task.command)))
+    arguments = parse_arguments(place.shorten_command(task.command)) if task.params else {}
+    given = {**parse_arguments(task.command), **label.tags, **label.params}
+    _log_output(active, streams, Mask(workspace.redactor.secrets(task.command, given)))
+    missing = _log_results(active, task, cwd, before)
+    missing += _log_artifacts(active, task, cwd, failed=outcome.code != 0)
+    _log_arguments(active, arguments)
     if outcome.code:
         with _told("The exit code was not recorded as a tag"):
             active.set_tags({EXIT_TAG: outcome.signal or str(outcome.code)})
         with _told("What a part of the command logged that was killed is not in the record yet"):
             workspace.recover()
     active.end(outcome.status)
-    return Executed(active.id, active.info.run_name, outcome)
+    return Executed(active.id, active.info.run_name, outcome, tuple(missing))
 
 
 def task_of(command: Sequence[str], capture: Document) -> Task:
@@ -229,9 +232,9 @@ def _log_interpreter(active: ActiveRun, command: Sequence[str], cwd: Path, env: 
         active.log_environment(environment, found.requirements)
 
 
-def _log_output(active: ActiveRun, streams: tuple[Stream, Stream]) -> None:
+def _log_output(active: ActiveRun, streams: tuple[Stream, Stream], mask: Mask) -> None:
     for stream, path in zip(streams, (STDOUT, STDERR), strict=True):
-        data = stream.kept()
+        data = stream.kept(mask)
         if data:
             with _told(f"{path} was not kept"):
                 active.log_bytes(data, path)
@@ -239,11 +242,14 @@ def _log_output(active: ActiveRun, streams: tuple[Stream, Stream]) -> None:
             _warn(f"Not all of the command's output could be shown: {stream.trouble}")
 
 
-def _log_results(active: ActiveRun, task: Task, cwd: Path, before: Mapping[str, FileState | None]) -> None:
+def _log_results(active: ActiveRun, task: Task, cwd: Path, before: Mapping[str, FileState | None]) -> list[str]:
+    """The files that are not there."""
+    missing = []
     for path in task.metrics:
         state = FileState.of(cwd / path)
         if state is None:
             _warn(f"There is no file {path!r}, so no metrics were read from it.")
+            missing.append(path)
             continue
         if state == before[path]:
             _warn(f"{path!r} is from before the run and was not written by it, so its metrics are not recorded.")
@@ -258,18 +264,23 @@ def _log_results(active: ActiveRun, task: Task, cwd: Path, before: Mapping[str, 
         now = int(time() * 1000)
         with _told(f"The metrics of {path!r} were not recorded"):
             active.log_points(Metric(key, value, now, step) for key, value, step in results.points)
+    return missing
 
 
-def _log_artifacts(active: ActiveRun, task: Task, cwd: Path, *, failed: bool) -> None:
+def _log_artifacts(active: ActiveRun, task: Task, cwd: Path, *, failed: bool) -> list[str]:
+    """The files that are not there."""
+    missing = []
     for text in task.artifacts:
         path, folder = split_artifact(text, cwd)
         if not path.exists():
+            missing.append(text)
             if not failed:  # of a command that failed nothing else can be expected
                 _warn(f"There is no file or folder {text!r}, so it was not kept.")
             continue
         target = "/".join(filter(None, [folder, path.absolute().name])) if path.is_dir() else folder
         with _told(f"{text!r} was not kept"):
             active.log_artifact(path, target)
+    return missing
 
 
 def _log_arguments(active: ActiveRun, params: Mapping[str, Any]) -> None:

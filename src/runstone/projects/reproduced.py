@@ -9,8 +9,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from runstone.artifacts.descriptor import Descriptor
 from runstone.errors import InvalidValue, RunstoneError
+from runstone.flavors.mlmodel import FILE as MODEL_FILE
 from runstone.git import layout
+from runstone.records import yaml
 from runstone.records.metric import MetricSummary
 from runstone.records.run import Run
 from runstone.tracking.compare import Difference, compare_maps, compare_params, parse_requirements
@@ -23,6 +26,8 @@ SECTIONS = ("run", "params", "metrics", "artifacts", "datasets", "environment", 
 
 RTOL, ATOL = 1e-9, 0.0
 _LOGS = "logs/"
+_NEW_WITH_EVERY_SAVING = {"artifact_path", "model_id", "model_uuid", "run_id", "utc_time_created"}
+_LARGEST_MODEL_FILE = 4 * 1024 * 1024
 _STATES: dict[str, State] = {"equal": "same", "changed": "differs", "removed": "missing", "added": "added"}
 
 
@@ -164,9 +169,26 @@ def _artifacts(workspace: Workspace, old: Run, new: Run, strict: bool) -> Iterat
         a, b = before.get(path), after.get(path)
         state: State = "missing" if b is None else "added" if a is None else "same" if a.md5 == b.md5 else "differs"
         note = "a file of a model" if state == "differs" and path.startswith(models) else None
+        is_described = note is not None and not strict and path.rpartition("/")[2] == MODEL_FILE
+        if is_described and a is not None and b is not None and _is_same_model(workspace, a, b):
+            state, note = "same", "but for ids and times"
         is_lost = state == "missing" and not path.startswith(_LOGS)
         old_shown, new_shown = ({"size": e.size, "md5": e.md5} if e is not None else None for e in (a, b))
         yield Item("artifacts", path, state, old_shown, new_shown, is_lost or (strict and state != "same"), note)
+
+
+def _is_same_model(workspace: Workspace, a: Descriptor, b: Descriptor) -> bool:
+    """Whether two files `MLmodel` say the same, but for what is new with every saving."""
+    try:
+        if max(a.size or 0, b.size or 0) > _LARGEST_MODEL_FILE:
+            return False
+        one, other = (yaml.load(workspace.artifacts.read(entry), entry.path) for entry in (a, b))
+    except RunstoneError:  # bytes that cannot be had, or that are no YAML
+        return False
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return False
+    kept = [{key: value for key, value in each.items() if key not in _NEW_WITH_EVERY_SAVING} for each in (one, other)]
+    return kept[0] == kept[1]
 
 
 def _datasets(run: Run) -> dict[str, str]:

@@ -9,12 +9,12 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from secrets import token_hex
 from shlex import quote
 from time import time
 
-from runstone.errors import ExperimentNotFound, RerunNotFound, RerunRefused
+from runstone.errors import EnvironmentNotBuilt, ExperimentNotFound, RerunNotFound, RerunRefused
 from runstone.projects.arguments import is_python, python_script
 from runstone.projects.checkout import Checkout, checkout, default_folder, remove_checkout
 from runstone.projects.child import Outcome, find_program, run_child
@@ -23,6 +23,7 @@ from runstone.projects.subject import find_subject
 from runstone.records.run import Run
 from runstone.tracking.experiment import get_experiment
 from runstone.tracking.run import RERUN_VARIABLE
+from runstone.tracking.script import OUTSIDE
 from runstone.tracking.secrets import REDACTED
 from runstone.tracking.workspace import Workspace
 
@@ -75,7 +76,7 @@ def plan_rerun(workspace: Workspace, what: str, command: Sequence[str] = ()) -> 
 
 
 def prepare(
-    workspace: Workspace, plan: Plan, target: Path | None = None, *, environment: bool = False, data: str = "inputs"
+    workspace: Workspace, plan: Plan, target: Path | None = None, *, environment: bool = False, data: str = "likely"
 ) -> Checkout:
     """Check the run out to be run there; see `checkout.checkout`. Its artifacts are not needed, so not placed.
 
@@ -84,18 +85,24 @@ def prepare(
         plan: What is to be run again.
         target: The folder; a new one beside the repository if None.
         environment: Whether to rebuild its environment.
-        data: Which DVC-tracked files to place: `inputs`, `all` or `none`.
+        data: Which DVC-tracked files to place: `likely`, `inputs`, `all` or `none`. Without those that a script reads
+            it would fail, and many a script does not record what it reads.
 
     Raises:
         RerunRefused: The script of the recorded command is not in the snapshot.
+        EnvironmentFailed: The environment cannot be built; as nothing can be run, the checkout is removed.
         RunstoneError: As `checkout.checkout`.
     """
     if target is None:
         beside = default_folder(workspace.repo, plan.run.name)
         target = beside.with_name(f"{beside.name}-rerun-{token_hex(3)}")
-    made = checkout(workspace, plan.run.id, target, artifacts=False, data=data, environment=environment)
+    try:
+        made = checkout(workspace, plan.run.id, target, artifacts=False, data=data, environment=environment)
+    except EnvironmentNotBuilt as error:
+        remove_checkout(workspace, error.path, force=True)
+        raise error.cause from None
     script = None if plan.is_given else python_script(plan.command)
-    if script is not None and script[0] == "script" and not (made.path / made.directory / script[1]).exists():
+    if script is not None and script[0] == "script" and not _has_script(made, script[1]):
         remove_checkout(workspace, made.path, force=True)
         raise RerunRefused(plan.run.id, f"its script {script[1]!r} is not in its snapshot")
     return made
@@ -149,6 +156,12 @@ def carry_out(workspace: Workspace, plan: Plan, made: Checkout, *, show: tuple[i
 # --- inside
 
 
+def _has_script(made: Checkout, script: str) -> bool:
+    """Whether a checkout has the script; not another of its name, where the one that ran was in no repository."""
+    is_there = (made.path / made.directory / script).exists()
+    return is_there and made.left_out.get(PurePath(script).name) != OUTSIDE
+
+
 def _why_not(run: Run) -> str | None:
     command, notebook = run.source.command, run.source.notebook
     if not command:
@@ -157,6 +170,8 @@ def _why_not(run: Run) -> str | None:
         return "its command holds a zero character, which no system accepts"
     if any(REDACTED in word for word in command):
         return f"its command held a secret, which is recorded as {REDACTED}"
+    if run.source.capture is None and _is_logged_by_hand(command):
+        return "`runstone log` recorded it, so there is no command that made what it holds"
     if notebook is None and command[:2] == ("jupyter", "notebook"):
         notebook = command[2] if len(command) > 2 else ""
     if notebook is not None or any("ipykernel" in word for word in command[:3]):
@@ -170,6 +185,21 @@ def _why_not(run: Run) -> str | None:
         if script is None or script[1] in ("", "-"):
             return "its code was typed in, or read from standard input"
     return None
+
+
+def _is_logged_by_hand(command: Sequence[str]) -> bool:
+    """Whether a command is `runstone log`, as `python -m runstone` too, with options of the group before the verb."""
+    words = list(command)
+    if is_python(words[0]):
+        if python_script(words) != ("-m", "runstone"):
+            return False
+        words = words[words.index("runstone") if "runstone" in words else 0 :]
+    elif Path(words[0].replace("\\", "/")).name.removesuffix(".exe") != "runstone":
+        return False
+    words = words[1:]
+    while words and words[0].startswith("-"):
+        words = words[1 if "=" in words[0] else 2 :]
+    return words[:1] == ["log"]
 
 
 def _environment(workspace: Workspace, plan: Plan, made: Checkout) -> dict[str, str]:

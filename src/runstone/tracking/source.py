@@ -16,12 +16,15 @@ from runstone.git.snapshot import Snapshot, take_snapshot
 from runstone.records.document import Document
 from runstone.records.run import Source
 from runstone.tracking.command import Place, printable, process_command, process_notebook
-from runstone.tracking.secrets import Redactor
+from runstone.tracking.script import OUTSIDE, find_outside
+from runstone.tracking.secrets import Redactor, callers_frame
 
 _REMOTE_URL = re.compile(r"remote\.(?P<name>.+)\.url", re.DOTALL)
 _LOCAL = re.compile(r"file:|/|\\|[A-Za-z]:[\\/]|[A-Za-z]:$", re.IGNORECASE)
 _TOLD = 10
 """How many paths a warning names; the record names more."""
+_told: set[tuple[str, str]] = set()
+"""What this process has warned of: a repository and a text. A thousand runs of one tree lack the same files."""
 
 
 class SourceUnknown(UserWarning):
@@ -55,8 +58,14 @@ class SourceCapture:
         known: Snapshot | None = None,
     ) -> None:
         redactor = redactor or Redactor()
-        place = Place(cwd or _current_directory(), repo.work_tree if repo is not None else None)
+        cwd = cwd or _current_directory()
+        work_tree = repo.work_tree if repo is not None else None
+        place = Place(cwd, work_tree)
         argv = process_command() if command is None else command
+        # The command of a worker process is that of its parent, in `sys.argv`; else it stands there as it was typed.
+        self._outside = find_outside(argv, cwd, work_tree) if work_tree is not None else None
+        frame = callers_frame()
+        self._line = (frame.f_code.co_filename, frame.f_lineno)
         notebook = process_notebook() if command is None else None
         self._known = Source(
             command=place.shorten_command(redactor.command(argv)),
@@ -90,34 +99,48 @@ class SourceCapture:
                 self._repo, self._repo.config.snapshot, notebook=self._known.notebook
             )
         except (GitFailed, GitMissing, OSError) as error:
-            warnings.warn(f"The run is recorded without its commit and branch: {error}", SourceUnknown, stacklevel=3)
+            self._warn(SourceUnknown, f"The run is recorded without its commit and branch: {error}")
             return self._known
         if found.failure is not None:
             text = f"The run is recorded without a snapshot of its code, which differs from HEAD: {found.failure}"
-            warnings.warn(text, SnapshotIncomplete, stacklevel=3)
+            self._warn(SnapshotIncomplete, text)
         if found.left_out:
-            warnings.warn(_tell(found.left_out), SnapshotIncomplete, stacklevel=3)
+            self._warn(SnapshotIncomplete, _tell(found.left_out))
+        left_out = list(found.left_out)
+        if self._outside is not None:
+            name = _visible(self._outside)
+            self._warn(SnapshotIncomplete, f"{name}: {OUTSIDE}. Copy it into the repository, and run it there.")
+            left_out.append(LeftOut(self._outside, OUTSIDE))
         return replace(
             self._known,
             commit=found.head,
             branch=found.branch,
             snapshot=found.commit,
             dirty=found.dirty,
-            left_out=to_documents(found.left_out),
+            left_out=to_documents(left_out),
         )
+
+    def _warn(self, category: type[Warning], text: str) -> None:
+        """Warn once a process, at the line of the user's that began the run: this may be another thread."""
+        assert self._repo is not None
+        key = (str(self._repo.common_dir), text)
+        if key not in _told:
+            _told.add(key)
+            warnings.warn_explicit(text, category, *self._line)
 
 
 def _tell(left_out: Sequence[LeftOut]) -> str:
-    lines = [
-        f"\n  {''.join(c if c.isprintable() else '?' for c in printable(one.path))}: {one.reason}"
-        for one in left_out[:_TOLD]
-    ]
+    lines = [f"\n  {_visible(one.path)}: {one.reason}" for one in left_out[:_TOLD]]
     if len(left_out) > _TOLD:
         lines.append(f"\n  and {len(left_out) - _TOLD:,} more")
     return (
         "The code snapshot of the run does not hold all of the work tree as it is:"
         f"{''.join(lines)}\nIgnore what is not code (.gitignore), commit what is, or set `snapshot` in runstone.yaml."
     )
+
+
+def _visible(path: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in printable(path))
 
 
 def remote_url(config: Mapping[str, str], redactor: Redactor) -> str | None:
