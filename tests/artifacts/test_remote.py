@@ -35,6 +35,13 @@ def opened(repo: Path, text: str | None = LOCAL, name: str | None = None) -> Rem
     return remote
 
 
+def opened_at(top: Path, state_dir: Path) -> Remote:
+    """The remote that the branch of runs names, in one of several work trees."""
+    remote = Remote.open(top, state_dir, LOCAL)
+    assert remote is not None
+    return remote
+
+
 def object_in(root: Path, digest: str) -> Path:
     """Where an object lies on a folder remote."""
     return root / "files" / "md5" / digest[:2] / digest[2:]
@@ -163,12 +170,40 @@ def test_a_damaged_object_on_the_remote_is_not_taken_in(
 def test_an_object_that_the_remote_lacks_is_named(git_repo: Path, cache: Cache, tmp_path: Path) -> None:
     """The error says which remote, and who can help."""
     remote = opened(git_repo)
+    (tmp_path / "store").mkdir()
     with pytest.raises(ArtifactMissing) as missing:
         remote.pull(["a" * 32], cache)
     assert (
         f"The artifact bytes md5:{'a' * 32} are not in the remote `store` ({tmp_path / 'store'}). "
         "Push it from a clone that has it: `runstone artifacts push`"
     ) == str(missing.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "local", "why"),
+    [
+        (LOCAL, "", "Its URL, `../../store`, is meant relative to each clone; tell this one where the folder is"),
+        (LOCAL.replace("../../store", "{tmp}/store"), "", "See that its disk is mounted, or tell this clone where"),
+        (LOCAL, "['remote \"store\"']\n    url = {tmp}/store\n", "See that its disk is mounted, or tell this clone"),
+    ],
+)
+def test_a_folder_that_is_not_there_is_told_and_not_made(
+    git_repo: Path, cache: Cache, tmp_path: Path, text: str, local: str, why: str
+) -> None:
+    """To bring something from it is an error that says how to name it in this clone."""
+    if local:
+        state(git_repo).mkdir()
+        (state(git_repo) / "dvc.local").write_text(local.format(tmp=tmp_path))
+    remote = opened(git_repo, text.replace("{tmp}", str(tmp_path)))
+    with pytest.raises(RemoteFailed) as failed:
+        remote.pull(["a" * 32], cache)
+    folder = tmp_path / "store"
+    assert str(failed.value).startswith(f"The DVC remote `store` ({folder}): its folder does not exist. {why}")
+    steps = f": `runstone init --local --remote PATH`. If it is to begin empty: `mkdir -p {folder}`"
+    assert str(failed.value).endswith(steps)
+    assert not folder.exists()
+    folder.mkdir()
+    remote.need_folder()
 
 
 FULL = """
@@ -267,6 +302,12 @@ def test_relative_folders_mean_the_same_in_every_work_tree(git_repo: Path, tmp_p
         remote = Remote.open(top, state(git_repo), None)
         assert remote is not None
         assert str(tmp_path / "store") == remote.url
+    (linked / ".dvc" / "config").unlink()
+    (linked / ".dvc").rmdir()
+    (git_repo / ".dvc" / "config").unlink()
+    (git_repo / ".dvc").rmdir()
+    for top in (git_repo, linked):  # by the configuration on the branch of runs
+        assert str(tmp_path / "store") == opened_at(top, state(git_repo)).url
     bare = Remote.open(None, tmp_path / "remote.git" / "runstone", LOCAL)
     assert bare is not None
     assert str(tmp_path / "store") == bare.url

@@ -76,3 +76,12 @@ def run_on_terminal(
     os.close(terminal)
     _, status = os.waitpid(pid, 0)
     return os.waitstatus_to_exitcode(status), shown.decode().replace("\r\n", "\n")
+
+
+def complete(line: str, cwd: Path) -> list[str]:
+    """What the shell would offer for the last word of a line."""
+    words = line.split(" ")
+    variables = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1), "_RUNSTONE_COMPLETE": "bash_complete"}
+    done = run_cli(cwd=cwd, env=variables)
+    assert (0, "") == (done.returncode, done.stderr)
+    return [answer.partition(",")[2] for answer in done.stdout.splitlines() if answer]

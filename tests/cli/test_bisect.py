@@ -48,7 +48,7 @@ def test_the_whole_answer(git_repo: Path, runs: list[str], invoke: Invoke) -> No
     middle = git("rev-parse", "HEAD~1", cwd=git_repo)
     events = git("log", "--first-parent", "--grep=^Record", "--reverse", "--format=%H", "runs", cwd=git_repo).split()
     expected = f"""\
-metrics."rmse" > 60.0 OR metrics."rmse" = nan
+rmse above 60
 last good  c  {runs[2]}  49  (recorded by {events[2][:12]})
 first bad  d  {runs[3]}  70.5  (recorded by {events[3][:12]})
 2 runs in a row are bad, so is the newest; 2 bad of 5
@@ -64,7 +64,6 @@ Commits
 Code
   train.py | 2 +-
   1 file changed, 1 insertion(+), 1 deletion(-)
-  See it: runstone diff {runs[2]} {runs[3]} --code
 
 Look further
   runstone diff {runs[2]} {runs[3]} --code
@@ -139,16 +138,36 @@ def test_only_some_runs(git_repo: Path, runs: list[str], invoke: Invoke) -> None
     assert "good since: 1 of 2." in invoke("bisect-metric", "rmse > 60", "-e", "other", code=1).stdout
 
 
+def test_runs_of_several_experiments_are_not_compared(git_repo: Path, runs: list[str], invoke: Invoke) -> None:
+    """Without -e it is asked of which, not found between two that have nothing to do with each other."""
+    record(git_repo, "x", 999.0, experiment="un related")
+    message = invoke("bisect-metric", "rmse", "--above", "100", code=2).stderr
+    assert "error: Runs of 2 experiments have metrics.rmse: churn, un related. Say of which: `-e churn`\n" == message
+    assert "first bad  d" in invoke("bisect-metric", "rmse > 60", "-e", "churn").stdout
+    assert "first bad  d" in invoke("bisect-metric", "rmse > 60", "-f", "experiment = 'churn'").stdout
+    for number in range(5):
+        record(git_repo, "y", 1.0, experiment=f"z{number}")
+    message = invoke("bisect-metric", "rmse > 100", code=2).stderr
+    assert "Runs of 7 experiments have metrics.rmse: churn, un related, z0, z1, z2 and 2 more. Say" in message
+
+
+def test_reruns_count_only_if_asked_for(git_repo: Path, runs: list[str], invoke: Invoke) -> None:
+    """What an old run gives when it is run again tells nothing of the code since."""
+    again = ("log", "-e", "churn", "--name", "again", "-m", "rmse=50")
+    assert 0 == run_cli(*again, cwd=git_repo, env={"RUNSTONE_RERUN_OF": runs[0]}).returncode
+    assert "so is the newest; 2 bad of 5" in invoke("bisect-metric", "rmse > 60").stdout
+    assert "\ngood again again  " in invoke("bisect-metric", "rmse > 60", "--reruns").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("rmse > 600",), 'metrics."rmse" > 600: never crossed, all 5 runs are good.\n'),
-        (("rmse > 1",), 'metrics."rmse" > 1: never crossed, all 5 runs are bad.\n'),
-        (("rmse > 60", "-f", "run_name = 'd'"), 'metrics."rmse" > 60: never crossed, the only run is bad.\n'),
+        (("rmse > 600",), "rmse > 600: never crossed, all 5 runs are good.\n"),
+        (("rmse > 1",), "rmse > 1: never crossed, all 5 runs are bad.\n"),
+        (("rmse > 60", "-f", "run_name = 'd'"), "rmse > 60: never crossed, the only run is bad.\n"),
         (
             ("rmse", "--below", "60", "-f", "run_name IN ('c', 'd')"),
-            'metrics."rmse" < 60.0 OR metrics."rmse" = nan: never crossed, bad from the first run on and good since: '
-            "1 of 2.\n",
+            "rmse below 60: never crossed, bad from the first run on and good since: 1 of 2.\n",
         ),
         (("metrics.mae > 1",), "metrics.mae > 1: no run has metrics.mae.\n"),
     ],

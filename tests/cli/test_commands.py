@@ -86,7 +86,22 @@ def test_an_unknown_command_is_answered_with_its_neighbours() -> None:
     """A slip of the finger costs no look into the help."""
     result = CliRunner().invoke(main, ["exprements"])
     assert 2 == result.exit_code
-    assert "Error: No such command 'exprements'. Did you mean experiments?\n" == result.stderr.partition("\n\n")[2]
+    assert "error: No such command 'exprements'. Did you mean experiments?\n" == result.stderr.partition("\n\n")[2]
+
+
+def test_no_help_of_a_verb_is_cut() -> None:
+    """What a group lists of its commands are whole sentences, on a terminal of 80 columns too."""
+    for words, found in walk(main):
+        if words and isinstance(found, click.Group):
+            shown = CliRunner().invoke(main, [*words, "--help"], terminal_width=80).stdout
+            assert [] == re.findall(r"^  .*[a-z,;:]\.\.\.$", shown, re.MULTILINE), words
+
+
+def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
+    """Is said to be none, rather than to be in no repository."""
+    result = CliRunner().invoke(main, ["--repo", str(tmp_path / "no"), "runs", "list"])
+    step = "Name a folder of a git repository: `cd DIR`, `--repo DIR`."
+    assert f"error: {tmp_path}/no does not exist. {step}\n" == result.stderr
 
 
 def test_version() -> None:

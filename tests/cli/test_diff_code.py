@@ -89,12 +89,16 @@ def test_paths_restrict_the_code(git_repo: Path, runs: tuple[str, str]) -> None:
     record(git_repo, "cat")
     done = run_cli("diff", "owl", "cat", "--stat", "--", "a.py", cwd=git_repo / "src")
     assert " src/a.py | 1 +\n 1 file changed, 1 insertion(+)\n" == done.stdout
-    assert "  same code in these paths\n" in run_cli("diff", "owl", "fox", "--", "src", cwd=git_repo).stdout
-    assert (0, "", "same code\n") == (
-        (same := run_cli("diff", "owl", "fox", "--code", "--", "src", cwd=git_repo)).returncode,
+    assert "  same code in these paths\n" in run_cli("diff", "owl", "owl", "--", "train.py", cwd=git_repo).stdout
+    assert (0, "", "same code in these paths\n") == (
+        (same := run_cli("diff", "owl", "owl", "--code", "--", "train.py", cwd=git_repo)).returncode,
         same.stdout,
         same.stderr,
     )
+    for words in (("--stat", "--", "nope", "*.md"), ("--code", "--", "nope", "*.md")):
+        missed = run_cli("diff", "owl", "cat", *words, cwd=git_repo)
+        assert ("", "no file of either matches nope *.md\n") == (missed.stdout, missed.stderr)
+    assert "\n  no file of either matches nope\n" in run_cli("diff", "owl", "owl", "--", "nope", cwd=git_repo).stdout
     refused = run_cli("diff", "owl", "fox", "--stat", "--", "../..", cwd=git_repo)
     assert (1, "") == (refused.returncode, refused.stdout)
     assert "outside repository" in refused.stderr

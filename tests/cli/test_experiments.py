@@ -20,7 +20,7 @@ def test_list(invoke: Invoke, three_runs: list[str]) -> None:
     assert ("name\nDefault\n", "Only the first 1 row is shown; all: `-n 0`.\n") == (limited.stdout, limited.stderr)
     result = invoke("experiments", "list", "-c", "nope", code=2)
     known = "id, name, runs, lifecycle, created, last_run, description, tags.KEY"
-    assert f"Error: Experiments have no column 'nope'. There are: {known}.\n" in result.stderr
+    assert f"error: Experiments have no column 'nope'. There are: {known}.\n" in result.stderr
 
 
 def test_create_show_and_tag(invoke: Invoke) -> None:

@@ -69,6 +69,25 @@ def test_a_folder_is_named_as_dvc_names_it(invoke: Invoke, git_repo: Path, tmp_p
     assert f"url = {tmp_path}/remote" in git("show", "runs:.dvc/config", cwd=git_repo)
 
 
+def test_a_relative_folder_is_told_to_be_one_for_each_clone(invoke: Invoke, git_repo: Path, tmp_path: Path) -> None:
+    """And `--local` says where it is in one of them; what else the local file holds stays, and nobody else reads it."""
+    word = "Its path is meant relative to each clone; one elsewhere says: `runstone init --local --remote PATH`\n"
+    assert word in invoke("init", "--remote", os.path.relpath(tmp_path / "remote")).stderr
+    assert word not in invoke("init", "--remote", str(tmp_path / "remote")).stderr
+    tip = git("rev-parse", "runs", cwd=git_repo)
+    local = git_repo / ".git" / "runstone" / "dvc.local"
+    local.write_text("['remote \"storage\"']\n    password = secret\n")
+    result = invoke("init", "--remote", os.path.relpath(tmp_path / "there"), "--local")
+    assert f"the branch runs is there\nwrote the remote for this clone alone to {local}\n" == result.stdout
+    expected = f"['remote \"storage\"']\n    password = secret\n    url = {tmp_path}/there\n"
+    assert (expected, 0o600) == (local.read_text(), local.stat().st_mode & 0o777)
+    assert tip == git("rev-parse", "runs", cwd=git_repo)
+    assert "--local is for --remote" in invoke("init", "--local", code=2).stderr
+    (git_repo / ".dvc").mkdir()
+    result = invoke("init", "--remote", "/there", "--local", code=2)
+    assert "told there: `dvc remote modify --local NAME url /there`\n" in result.stderr
+
+
 def test_where_dvc_is_set_up_its_own_command_is_named(invoke: Invoke, git_repo: Path) -> None:
     """The work tree's `.dvc` decides, so nothing is written beside it."""
     (git_repo / ".dvc").mkdir()

@@ -70,8 +70,8 @@ with runstone.start_run() as run:
 def test_what_is_refused_records_no_run(invoke: Invoke, git_repo: Path) -> None:
     """A missing file, a wrong number and a bad key end with 2, and leave nothing behind."""
     result = invoke("log", "--artifact", "nowhere.txt", code=2)
-    assert "Error: There is no file or folder 'nowhere.txt'.\n" in result.stderr
-    assert "Error: 'acc=high' must be KEY=NUMBER" in invoke("log", "-m", "acc=high", code=2).stderr
+    assert "error: There is no file or folder 'nowhere.txt'.\n" in result.stderr
+    assert "error: 'acc=high' must be KEY=NUMBER" in invoke("log", "-m", "acc=high", code=2).stderr
     assert 2 == invoke("log", "-p", f"{'k' * 600}=1", code=2).exit_code
     assert [] == json.loads(invoke("runs", "list", "--all", "--json").stdout)
     assert [] == list((git_repo / ".git" / "runstone" / "journal").glob("*.live"))
@@ -81,7 +81,7 @@ def test_names_are_for_new_runs(invoke: Invoke) -> None:
     """--name with --run would be passed over, so it is refused."""
     run_id = invoke("log").stdout.strip()
     result = invoke("log", "--run", run_id, "--name", "x", code=2)
-    assert "Error: --name and --parent are for a new run, not with --run.\n" in result.stderr
+    assert "error: --name and --parent are for a new run, not with --run.\n" in result.stderr
 
 
 def test_a_nested_run(invoke: Invoke, git_repo: Path) -> None:
@@ -106,3 +106,14 @@ def test_a_file_whose_own_name_holds_a_colon(invoke: Invoke, tmp_path: Path) -> 
     (tmp_path / "odd:name").write_text("b")
     run_id = invoke("log", "--artifact", str(tmp_path / "odd:name")).stdout.strip()
     assert "odd:name" == json.loads(invoke("artifacts", "list", run_id, "--json").stdout)[0]["path"]
+
+
+def test_json(invoke: Invoke, git_repo: Path) -> None:
+    """What was done, as an object with the id; one that was added to says so."""
+    made = json.loads(invoke("log", "-e", "churn", "--name", "first", "--json").stdout)
+    known = {"run_name": "first", "experiment": "churn", "status": "FINISHED"}
+    run_id = Client(git_repo).search_runs()[0].info.run_id
+    assert {"run_id": run_id, "done": "recorded", **known} == made
+    assert {"run_id": run_id, "done": "added to", **known} == json.loads(
+        invoke("log", "--run", "first", "-m", "auc=0.5", "--json").stdout
+    )

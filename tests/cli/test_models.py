@@ -10,6 +10,7 @@ from click.testing import Result
 from runstone.tracking.experiment import ensure_experiment
 from runstone.tracking.run import start_run
 from runstone.tracking.workspace import Workspace
+from tests.cli.support import complete
 from tests.support import git
 
 Invoke = Callable[..., Result]
@@ -72,6 +73,17 @@ def test_get(invoke: Invoke, model_run: str, tmp_path: Path) -> None:
         assert ["MLmodel", "weights.bin"] == sorted(path.name for path in out.iterdir()), uri
     invoke("models", "get", f"runs:/{model_run}/model/MLmodel", str(tmp_path / "one"))
     assert "flavors: {}\n" == (tmp_path / "one" / "MLmodel").read_text()
+
+
+def test_completion_of_versions_and_aliases(invoke: Invoke, model_run: str, git_repo: Path) -> None:
+    """Where a run may be named by a version of a model, and of the aliases that the model has."""
+    made = json.loads(invoke("models", "register", "churn", "brave-otter-1/model", "--json").stdout)
+    assert ("models:/churn/1", "registered", 1, model_run) == tuple(made[k] for k in ("uri", "done", "version", "run"))
+    invoke("models", "alias", "churn", "champion", "1")
+    assert ["churn@champion", "churn@v1"] == sorted(complete("runstone checkout churn@", git_repo))
+    assert ["churn@champion"] == complete("runstone diff chu", git_repo)
+    assert ["champion"] == complete("runstone models alias churn c", git_repo)
+    assert "Did you mean churn?\n" in invoke("models", "show", "chrun", code=1).stderr
 
 
 def test_what_cannot_be_registered(invoke: Invoke, model_run: str) -> None:

@@ -28,7 +28,7 @@ def test_a_wrong_call_is_two(git_repo: Path) -> None:
     """An option that does not exist, and a name that cannot be used: exit code 2."""
     done = run_cli("runs", "list", "--nonsense", cwd=git_repo)
     assert (2, "") == (done.returncode, done.stdout)
-    assert "Error: No such option: --nonsense" in done.stderr.replace("option '--nonsense'", "option: --nonsense")
+    assert "error: No such option: --nonsense" in done.stderr.replace("option '--nonsense'", "option: --nonsense")
     done = run_cli("experiments", "create", "", cwd=git_repo)
     assert (2, "error: The experiment '' cannot be used: it is empty.\n") == (done.returncode, done.stderr)
 

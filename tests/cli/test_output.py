@@ -118,16 +118,39 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_on_a_terminal_a_table_is_cut_to_its_width(small: Path) -> None:
-    """Automatic columns go first, then long cells are cut, and no line is longer than the terminal."""
+    """What says least goes first, then long cells are cut, and no line of it is longer than the terminal."""
     code, shown = run_on_terminal("--color", "never", "runs", "list", cwd=small, columns=80)
     assert 0 == code
     lines = shown.splitlines()
-    assert ["id", "name", "experiment", "status", "age", "duration"] == lines[0].split()
-    assert 80 == max(map(len, lines))
+    assert ["id", "name", "status", "metrics.a_m", "metrics.ano"] == [word[:11] for word in lines[0].split()]
+    assert 78 <= max(map(len, lines[:2])) <= 80
     assert "n…" in lines[1]
+    assert "No room for experiment, age, duration. Show one all the same: `-c +duration`" == lines[2]
     code, wide = run_on_terminal("--color", "never", "runs", "list", cwd=small, columns=300)
     assert "metrics.a_metric_with_a_long_name  metrics.another_metric_with_a_long_name" in wide
     assert "n" * 70 in wide
+
+
+def test_on_a_narrow_terminal_metrics_stay_longer_than_times(small: Path, tmp_path: Path) -> None:
+    """Duration and age go first, the experiment only where it tells nothing; what was asked for stays."""
+    from runstone.tracking.once import Logged, record_run
+    from runstone.tracking.workspace import Workspace
+    from tests.cli.support import run_cli
+
+    repo = make_repository(tmp_path / "two")
+    logged = Logged(points=[("rmse", 1.0, 0), ("mae", 2.0, 0), ("r2", 3.0, 0)])
+    for experiment in ("first", "second"):
+        record_run(Workspace.open(repo), logged, experiment=experiment, name="calm-cedar-24")
+    _, shown = run_on_terminal("--color", "never", "runs", "list", cwd=repo, columns=80)
+    metrics = ["metrics.mae", "metrics.r2", "metrics.rmse"]
+    assert ["id", "name", "experiment", "status", *metrics[:2]] == shown.splitlines()[0].split()
+    assert "No room for age, duration, metrics.rmse. Show one all the same: `-c +metrics.rmse`\n" in shown
+    one = ("--color", "never", "runs", "list", "-e", "first")
+    assert ["id", "name", "status", *metrics] == run_on_terminal(*one, cwd=repo)[1].splitlines()[0].split()
+    _, asked = run_on_terminal(*one, "-c", "+duration", cwd=repo, columns=70)
+    assert ["id", "name", "status", "duration"] == asked.splitlines()[0].split()[:4]
+    piped = run_cli(*one, cwd=repo)
+    assert ("", 32) == (piped.stderr, len(piped.stdout.splitlines()[1].split()[0]))
 
 
 @pytest.mark.parametrize(

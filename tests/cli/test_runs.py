@@ -92,7 +92,7 @@ def test_list_as_csv_has_a_column_for_everything(invoke: Invoke, three_runs: lis
 def test_json_and_csv_contradict_each_other(invoke: Invoke) -> None:
     """One form at a time."""
     assert (
-        "Error: --json and --csv cannot be used together.\n" in invoke("runs", "list", "--json", "--csv", code=2).stderr
+        "error: --json and --csv cannot be used together.\n" in invoke("runs", "list", "--json", "--csv", code=2).stderr
     )
 
 
@@ -177,7 +177,7 @@ def test_metrics_history(invoke: Invoke, three_runs: list[str]) -> None:
         p["value"] for p in json.loads(invoke("runs", "metrics", "brave-otter-1", "loss", "-n", "1", "--json").stdout)
     ]
     result = invoke("runs", "metrics", "brave-otter-1", "nope", code=2)
-    assert f"Error: Run {three_runs[0]} has no metric 'nope'. It has: auc, loss.\n" in result.stderr
+    assert f"error: Run {three_runs[0]} has no metric 'nope'. It has: auc, loss.\n" in result.stderr
 
 
 def test_artifacts(invoke: Invoke, three_runs: list[str]) -> None:
@@ -213,13 +213,46 @@ def test_tag(invoke: Invoke, three_runs: list[str], git_repo: Path) -> None:
     invoke("runs", "tag", "brave-otter-1", "reviewed=yes", "by=Kim = me", "--delete", "team")
     assert before + 1 == int(git("rev-list", "--count", "--first-parent", "runs", cwd=git_repo))
     assert "by=Kim = me\nreviewed=yes\n" == invoke("runs", "tag", "brave-otter-1").stdout
-    assert "Error: 'oops' must be KEY=VALUE.\n" in invoke("runs", "tag", "brave-otter-1", "oops", code=2).stderr
-    assert "Error: 'a' is given twice.\n" in invoke("runs", "tag", "brave-otter-1", "a=1", "a=2", code=2).stderr
+    assert "error: 'oops' must be KEY=VALUE.\n" in invoke("runs", "tag", "brave-otter-1", "oops", code=2).stderr
+    assert "error: 'a' is given twice.\n" in invoke("runs", "tag", "brave-otter-1", "a=1", "a=2", code=2).stderr
     result = invoke("runs", "tag", "brave-otter-1", "--delete", "gone", code=2)
     assert (
         f"error: Run {three_runs[0]} has no tag 'gone'. See its tags: `runstone runs show {three_runs[0]}`\n"
         == result.stderr
     )
+
+
+def test_edits_as_json(invoke: Invoke, three_runs: list[str]) -> None:
+    """What was done, as an object with the id; values are values."""
+    tagged = json.loads(invoke("runs", "tag", "brave-otter-1", "a=b", "-d", "team", "--json").stdout)
+    assert {"run_id": three_runs[0], "set": {"a": "b"}, "deleted": ["team"], "tags": {"a": "b"}} == tagged
+    assert {"a": "b"} == json.loads(invoke("runs", "tag", "brave-otter-1", "--json").stdout)["tags"]
+    words = ("runs", "amend", "brave-otter-1", "--reason", "typo", "-p", "lr=0.2", "-p", "new=[1]", "--json")
+    assert {
+        "run_id": three_runs[0],
+        "reason": "typo",
+        "changes": [
+            {"key": "params.lr", "before": 0.1, "after": 0.2},
+            {"key": "params.new", "before": None, "after": "[1]"},
+        ],
+    } == json.loads(invoke(*words).stdout)
+    assert [] == json.loads(invoke(*words).stdout)["changes"]
+
+
+def test_columns_of_what_a_run_repeats_and_how_long_it_took(
+    invoke: Invoke, three_runs: list[str], git_repo: Path
+) -> None:
+    """`rerun_of` and `command` are fields as any; `duration` is compared in seconds."""
+    again = ("log", "--name", "again")
+    run_id = run_cli(*again, cwd=git_repo, env={"RUNSTONE_RERUN_OF": three_runs[0]}).stdout.strip()
+    found = json.loads(
+        invoke("runs", "list", "-f", "rerun_of IS NOT NULL", "-c", "id,rerun_of,command", "--json").stdout
+    )
+    assert [(run_id, three_runs[0])] == [(each["id"], each["rerun_of"]) for each in found]
+    assert found[0]["command"].endswith("log --name again")
+    rows = json.loads(invoke("runs", "list", "-s", "duration DESC", "-c", "duration", "--json").stdout)
+    assert sorted((row["duration"] for row in rows), reverse=True) == [row["duration"] for row in rows]
+    assert [] == json.loads(invoke("runs", "list", "-f", "duration > 100", "--json").stdout)
 
 
 @pytest.mark.parametrize(

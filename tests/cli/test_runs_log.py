@@ -70,9 +70,7 @@ def test_one_run_with_what_changed(client: Client, three_runs: list[str], invoke
     entries = invoke("runs", "log", "brave-otter-1").stdout.rstrip("\n").split("\n\n")
     assert ["added to", "recorded"] == [each.splitlines()[0].split("  ")[1] for each in entries]
     assert ['    ~ tags.team: "growth" → "other"'] == entries[0].splitlines()[-1:]
-    assert {"    + artifacts.dvc (file)", "    + metrics.tsv (file)", "    + notes.md (file)"} <= set(
-        entries[1].splitlines()
-    )
+    assert {"    + artifacts", "    + history of metrics", "    + notes"} <= set(entries[1].splitlines())
     deleted = invoke("runs", "log", "odd-newt-3", "-n", "1").stdout.splitlines()
     assert {'    + deleted.reason: "wrong data"', '    + lifecycle: "deleted"'} <= set(deleted)
     assert "  added to  brave-otter-1  FINISHED  1 change\n" in invoke("runs", "log", three_runs[0], "--oneline").stdout
@@ -194,7 +192,7 @@ def test_a_shallow_history_says_where_it_ends(git_repo: Path, client: Client, tm
 
 
 def test_a_run_that_was_removed(git_repo: Path, client: Client, three_runs: list[str], invoke: Invoke) -> None:
-    """Its events are there, by its whole id; of what never was there are none."""
+    """Its events are there, by id, the beginning of one, or name; of what never was there are none."""
     index = {"GIT_INDEX_FILE": str(git_repo / "scratch-index")}
     git("read-tree", "runs", cwd=git_repo, env=index)
     for path in git("ls-tree", "-r", "--name-only", "runs", cwd=git_repo).splitlines():
@@ -203,11 +201,30 @@ def test_a_run_that_was_removed(git_repo: Path, client: Client, three_runs: list
     tree = git("write-tree", cwd=git_repo, env=index)
     made = git("commit-tree", "-p", "runs", "-m", "Remove 1 deleted run", tree, cwd=git_repo)
     git("update-ref", "refs/heads/runs", made, cwd=git_repo)
-    lines = invoke("runs", "log", three_runs[2], "--oneline").stdout.splitlines()
-    said = [line.partition("Kim Example  ")[2] for line in lines[:2]]
-    assert ["removed  1 deleted run", "deleted  odd-newt-3  3 changes"] == said
+    for text in (three_runs[2], three_runs[2][:-1], "odd-newt-3"):
+        lines = invoke("runs", "log", text, "--oneline").stdout.splitlines()
+        said = [line.partition("Kim Example  ")[2] for line in lines[:2]]
+        assert ["removed  odd-newt-3", "deleted  odd-newt-3  3 changes"] == said
+    assert "odd-newt-3" == json.loads(invoke("runs", "log", "odd-newt-3", "--json").stdout)[0]["run_name"]
+    assert "means 2 runs. Write more of the id:" in invoke("runs", "log", three_runs[0][:4], code=2).stderr
     assert "No run" in invoke("runs", "log", "0" * 32, code=1).stderr
     assert "No run" in invoke("runs", "log", "*", code=1).stderr
+
+
+def test_an_amendment_is_told_in_words(client: Client, three_runs: list[str], invoke: Invoke) -> None:
+    """By whom and why, then what it changed; not the fields it is kept in."""
+    invoke("runs", "amend", "brave-otter-1", "--reason", "wrong split", "-p", "lr=0.2", "-m", "loss=0.4")
+    entry = invoke("runs", "log", "brave-otter-1", "-n", "1").stdout.splitlines()
+    assert [
+        "    amended by Kim Example <kim@example.org>: wrong split",
+        "    ~ metrics.loss.last: 0.5 → 0.4",
+        "    ~ metrics.loss.min: 0.5 → 0.4",
+        "    ~ params.lr: 0.1 → 0.2",
+        "    ~ history of metrics",
+    ] == [line for line in entry if "amended by" in line or line[:6] in ("    ~ ", "    + ")]
+    assert not [line for line in entry if "amendments" in line]
+    shown = invoke("runs", "show", "brave-otter-1").stdout
+    assert "Kim Example <kim@example.org>: wrong split (params.lr, metrics.loss)\n" in shown
 
 
 def test_before_the_first_run(git_repo: Path, invoke: Invoke) -> None:

@@ -9,7 +9,7 @@ import pytest
 from click.testing import Result
 
 from tests.benchmarks.synthetic import commit_files
-from tests.cli.support import environment, run_cli
+from tests.cli.support import complete, environment, run_cli
 from tests.support import git, run_python
 
 Invoke = Callable[..., Result]
@@ -131,15 +131,6 @@ def test_completion_prints_a_script(tmp_path: Path, shell: str) -> None:
         subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=True)
 
 
-def complete(line: str, cwd: Path) -> list[str]:
-    """What the shell would offer for the last word of a line."""
-    words = line.split(" ")
-    variables = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1), "_RUNSTONE_COMPLETE": "bash_complete"}
-    done = run_cli(cwd=cwd, env=variables)
-    assert (0, "") == (done.returncode, done.stderr)
-    return [answer.partition(",")[2] for answer in done.stdout.splitlines() if answer]
-
-
 def test_completion_of_commands_runs_and_experiments(three_runs: list[str], git_repo: Path, tmp_path: Path) -> None:
     """Commands, verbs, options, names and ids of runs, experiments; outside a repository there is nothing to offer."""
     assert ["recover", "rerun", "run", "runs"] == sorted(complete("runstone r", git_repo))
@@ -151,6 +142,20 @@ def test_completion_of_commands_runs_and_experiments(three_runs: list[str], git_
     assert ["churn"] == complete("runstone experiments show ch", git_repo)
     assert ["odd-newt-3"] == complete(f"runstone --repo {git_repo} runs show o", tmp_path)
     assert [] == complete("runstone runs show br", tmp_path)
+
+
+def test_completion_of_all_that_has_a_name(three_runs: list[str], git_repo: Path) -> None:
+    """Metrics, fields, sections, remotes, and an experiment where runs are moved to one."""
+    git("remote", "add", "backup", "/nowhere", cwd=git_repo)
+    assert ["loss"] == complete("runstone bisect-metric l", git_repo)
+    assert ["metrics.loss"] == complete("runstone runs list -s metrics.l", git_repo)
+    assert ["+params.depth"] == complete("runstone runs list -c +params.d", git_repo)
+    assert ["name,tags.team"] == complete("runstone runs search x -c name,ta", git_repo)
+    assert ["params,packages", "params,params"] == sorted(complete("runstone diff a b --only params,pa", git_repo))
+    assert ["backup"] == complete("runstone sync -r b", git_repo)
+    assert ["churn"] == complete("runstone runs mv brave-otter-1 ch", git_repo)
+    assert ["churn"] == complete("runstone log -e ch", git_repo)
+    assert ["calm-fox-2"] == complete("runstone rerun ca", git_repo)
 
 
 def test_completion_imports_no_command_that_is_not_asked_for(tmp_path: Path) -> None:

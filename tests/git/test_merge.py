@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runstone.errors import RecordInvalid
-from runstone.git.merge import ABSENT, merge_documents, merge_experiment, merge_metrics, merge_run, show
+from runstone.git.merge import ABSENT, merge_documents, merge_experiment, merge_run, show
 from runstone.records import yaml
-from runstone.records.metric import Metric, format_metrics, parse_metrics, summarize
 from runstone.records.run import Run
 
 Document = dict[str, Any]
@@ -141,29 +140,6 @@ def test_an_experiment_made_twice_is_as_old_as_the_first() -> None:
     assert ['Replaced: created: "2020-01-01T00:00:00.000Z" -> "2026-01-01T00:00:00.000Z"'] == list(map(str, notes))
 
 
-def points(*values: float) -> bytes:
-    """A `metrics.tsv` of one key."""
-    return format_metrics([Metric("loss", value, 5, step) for step, value in enumerate(values)]).encode()
-
-
-def test_points_are_added_and_the_summary_is_made_of_all() -> None:
-    """Theirs, then what ours added; equal lines that both added are two points, and a line ours took away is gone."""
-    base, ours, theirs = points(1.0, 2.0), points(1.0, 2.0, 0.5), points(1.0, 2.0, 9.0, math.nan)
-    merged = merge_metrics(base, ours, theirs, where="m")
-    assert [1.0, 2.0, 9.0, 0.5] == [p.value for p in merged if not math.isnan(p.value)]
-    assert 5 == len(merged)
-    record = text(BASE | {"metrics": {"loss": {"last": 1.0, "step": 0, "min": 1.0, "max": 1.0, "count": 1, "new": 7}}})
-    found, notes = merge_run(record, record, record, run_id="r1", points=merged)
-    summary = yaml.load(found, "x")["metrics"]["loss"]
-    assert ([], 5, 9.0, 0.5, 7) == (notes, summary["count"], summary["max"], summary["min"], summary["new"])
-
-
-def test_a_line_that_was_taken_away_goes() -> None:
-    """A correction that replaces a point replaces it among the points of the other side too."""
-    merged = merge_metrics(points(1.0, 2.0), points(1.0, 3.0), points(1.0, 2.0, 4.0), where="m")
-    assert [1.0, 4.0, 3.0] == [point.value for point in merged]
-
-
 @pytest.mark.parametrize("broken", [b"", b"not: [yaml", b"\xff", b"[]", b"schema: runstone/run/v9\n", b"id: x\n"])
 def test_what_is_no_record_is_refused(broken: bytes) -> None:
     """A record that cannot be read is not joined; the caller takes a whole file then."""
@@ -172,8 +148,6 @@ def test_what_is_no_record_is_refused(broken: bytes) -> None:
     for sides in ((text(BASE), text(BASE), broken), (text(BASE), broken, text(BASE)), (broken, text(BASE), text(BASE))):
         with pytest.raises((RecordInvalid, NewerFormat)):
             merge_run(*sides, run_id="r1")
-    with pytest.raises(RecordInvalid):
-        merge_metrics(None, points(1.0), b"\xff" + broken, where="m")
 
 
 def test_values_are_shown_in_one_harmless_line() -> None:
@@ -230,20 +204,6 @@ def test_joining_is_a_three_way_merge(base: Document, ours: Document, theirs: Do
     )
     merged = merge_documents(base, ours, theirs, "r")[0]
     assert canonical(merged) == canonical(merge_documents(base, merged, merged, "r")[0])
-
-
-values = st.lists(st.floats(width=16), max_size=4)
-
-
-@given(base=values, mine=values, other=values)
-def test_no_point_is_lost_or_doubled(base: list[float], mine: list[float], other: list[float]) -> None:
-    """Where both sides appended, the result has the base once and what each added once, in order."""
-    before, ours, theirs = points(*base), points(*base, *mine), points(*base, *other)
-    merged = merge_metrics(before, ours, theirs, where="m")
-    expected = list(parse_metrics(theirs.decode(), "m")) + list(parse_metrics(ours.decode(), "m"))[len(base) :]
-    assert [(p.step, repr(p.value)) for p in expected] == [(p.step, repr(p.value)) for p in merged]
-    count = sum(summary.count for summary in summarize(merged).values())
-    assert len(base) + len(mine) + len(other) == count
 
 
 def test_the_result_is_a_record() -> None:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from shlex import join
 
 from runstone.index import tables
 from runstone.index.cache import matches
@@ -21,15 +22,18 @@ def describe(run: Run) -> Row:
             "user_id": run.user,
             "start_time": run.started,
             "end_time": run.ended,
+            "duration": None if run.ended is None else max(0, run.ended - run.started) / 1000,
             "artifact_uri": f"runs:/{run.id}",
             "experiment_id": run.experiment_id,
             "experiment_name": run.experiment,
             "lifecycle_stage": run.lifecycle,
             "parent": run.parent,
+            "rerun_of": run.rerun_of,
             "commit": run.source.commit,
             "branch": run.source.branch,
             "snapshot": run.source.snapshot,
             "dirty": run.source.dirty,
+            "command": join(run.source.command) if run.source.command else None,
         },
         "params": run.params,
         "metrics": run.metrics,

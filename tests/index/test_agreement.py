@@ -51,6 +51,7 @@ summaries = st.builds(
 datasets = st.builds(
     Dataset, name=st.sampled_from(TEXTS), digest=st.sampled_from(["md5:1", "md5:2"]), role=st.none() | texts
 )
+commands = st.lists(texts, max_size=2).map(tuple)
 maybe = st.none() | st.sampled_from(TEXTS)
 
 
@@ -68,7 +69,8 @@ def runs(draw: st.DrawFn) -> list[Run]:
             started=draw(st.sampled_from(TIMES)),
             ended=draw(st.none() | st.sampled_from(TIMES)),
             parent=draw(maybe),
-            source=Source(branch=draw(maybe), dirty=draw(st.none() | st.booleans())),
+            rerun_of=draw(maybe),
+            source=Source(command=draw(commands), branch=draw(maybe), dirty=draw(st.none() | st.booleans())),
             params=draw(st.dictionaries(keys, params, max_size=4)),
             metrics=draw(st.dictionaries(keys, summaries, max_size=4)),
             tags=draw(st.dictionaries(keys, texts, max_size=4)),
@@ -92,7 +94,9 @@ text_literals = texts.map(quote)
 number_literals = numbers.map(repr)
 like_literals = st.text("ab%_Ää1", max_size=4).map(quote)
 metrics = st.builds("{}({})".format, st.sampled_from(["min", "max", "last", "count", "step"]), key("metrics"))
-text_fields = st.sampled_from("run_name user status parent branch experiment_name dataset.name dataset.context".split())
+text_fields = st.sampled_from(
+    "run_name user status parent rerun_of command branch experiment_name dataset.name dataset.context".split()
+)
 
 
 def conditions(
@@ -113,7 +117,7 @@ def ranges(fields: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.builds("{} {} {} AND {}".format, fields, words, number_literals, number_literals)
 
 
-number_fields = metrics | key("metrics") | st.sampled_from(["start_time", "end_time"])
+number_fields = metrics | key("metrics") | st.sampled_from(["start_time", "end_time", "duration"])
 comparisons = st.one_of(
     conditions(text_fields | key("tags"), text_literals, "= !="),
     conditions(key("params"), text_literals | st.sampled_from(["true", "false"]), "= !="),

@@ -56,7 +56,8 @@ def content(repo: Repository) -> dict[str, list[Any]]:
     """All that the index says, without the numbers it gives to runs and keys."""
     selects = {
         "run": "SELECT path, live, shown, id, name, experiment_id, experiment_name, status, user, started, ended, "
-        "lifecycle, parent, git_commit, branch, snapshot, dirty, json FROM run JOIN document USING (run)",
+        "lifecycle, parent, git_commit, branch, snapshot, dirty, rerun_of, command, json "
+        "FROM run JOIN document USING (run)",
         "dataset": "SELECT path, d.name, digest, context FROM dataset d JOIN run USING (run)",
         "experiment": "SELECT * FROM experiment",
         "broken": "SELECT * FROM broken",

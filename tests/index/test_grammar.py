@@ -7,8 +7,8 @@ from runstone.index.fields import EXPERIMENTS, MODEL_VERSIONS, RUNS, Vocabulary
 from runstone.index.filter import And, Comparison, Filter, Not, Or, parse_column, parse_filter, parse_order_by
 
 ALL_ATTRIBUTES = (
-    "Attributes: run_id, run_name, status, user_id, start_time, end_time, artifact_uri, experiment_id, "
-    "experiment_name, lifecycle_stage, parent, commit, branch, snapshot, dirty. "
+    "Attributes: run_id, run_name, status, user_id, start_time, end_time, duration, artifact_uri, experiment_id, "
+    "experiment_name, lifecycle_stage, parent, rerun_of, commit, branch, snapshot, dirty, command. "
 )
 ANY_FIELD = "Expected a field such as metrics.mse, params.lr, tags.team or status."
 ANY_VALUE = "Expected a number, or text in quotes."

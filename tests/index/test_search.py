@@ -233,17 +233,41 @@ def test_resolve_run(path: Path, repo: Repository) -> None:
     assert run.id == resolve_run(repo, run.id[:20])
     assert run.id == resolve_run(repo, "brave-otter-3")
     assert "fff8" == resolve_run(repo, "fff8")
-    for text in ("fff", "twin"):
+    for text, step in (("fff", "Write more of the id"), ("twin", "Name one by its id")):
         with pytest.raises(RunAmbiguous) as caught:
             resolve_run(repo, text)
         assert (
-            f"{text!r} means 2 runs. Write more of the id:\n"
-            "  fff9  twin  started 2026-01-01T00:07:03.000Z\n"
-            "  fff8  twin  started 2026-01-01T00:06:16.000Z"
+            f"{text!r} means 2 runs. {step}:\n"
+            "  fff9  twin  started 2026-01-01T00:07:03.000Z  FAILED\n"
+            "  fff8  twin  started 2026-01-01T00:06:16.000Z  FINISHED"
         ) == str(caught.value)
     for text in ("", "otter", "%"):
         with pytest.raises(RunNotFound):
             resolve_run(repo, text)
+
+
+def test_a_name_means_the_run_and_not_its_reruns(path: Path, repo: Repository) -> None:
+    """`rerun` keeps the name: what repeats another candidate, if only through runs of other names, is left out."""
+    original = replace(small(8), id="aaa1", name="twin")
+    between = replace(small(9), id="aaa2", name="other", rerun_of="aaa1")
+    last = replace(small(10), id="aaa3", name="twin", rerun_of="aaa2")
+    for run in (original, between, last):
+        synthetic.commit_files(path, dict(synthetic.run_files(run)))
+    assert "aaa1" == resolve_run(repo, "twin")
+    synthetic.commit_files(path, dict(synthetic.run_files(replace(small(11), id="aaa4", name="twin", rerun_of="gone"))))
+    with pytest.raises(RunAmbiguous) as caught:
+        resolve_run(repo, "twin")
+    assert ["aaa4", "aaa1"] == [listed.split()[0] for listed in caught.value.candidates]
+
+
+def test_reruns_in_a_circle_are_all_candidates(path: Path, repo: Repository) -> None:
+    """Records come from others: two that claim to repeat each other end no search, and neither is hidden."""
+    for number, other in ((1, 2), (2, 1)):
+        run = replace(small(7 + number), id=f"aaa{number}", name="twin", rerun_of=f"aaa{other}")
+        synthetic.commit_files(path, dict(synthetic.run_files(run)))
+    with pytest.raises(RunAmbiguous) as caught:
+        resolve_run(repo, "twin")
+    assert 2 == len(caught.value.candidates)
 
 
 @pytest.mark.mlflow

@@ -8,6 +8,7 @@ import pytest
 from runstone.errors import (
     AliasNotFound,
     ArtifactCorrupt,
+    ArtifactMissing,
     ArtifactNotFound,
     InvalidUri,
     ModelNotFound,
@@ -105,14 +106,22 @@ def test_bytes_that_were_changed_are_refused(workspace: Workspace, version: Mode
 def test_a_model_is_found_where_plain_dvc_pushed_only_the_run(workspace: Workspace, version: ModelVersion) -> None:
     """Then only the listing of all artifacts is there, and it must still give the digest of the tag."""
     expected = resolve(workspace, "models:/churn/1").digests
-    workspace.artifacts.cache.path(version.digest.removeprefix("md5:")).unlink()
+    listing = workspace.artifacts.cache.path(version.digest.removeprefix("md5:"))
+    text = listing.read_bytes()
+    listing.unlink()
     assert (
         expected == resolve(workspace, "models:/churn/1").digests == resolve(workspace, "runs:/first-run/model").digests
     )
+    model = RunUri("first-run", "model")
+    assert 2 == register_version(workspace, "churn", model).version
     with join_run(workspace, "first-run") as run:
         run.log_bytes(b"more", "model/extra.txt")
     assert expected == resolve(workspace, "models:/churn/1").digests
-    register_version(workspace, "churn", RunUri("first-run", "model"))
+    with pytest.raises(ArtifactMissing, match="was not registered"):
+        register_version(workspace, "churn", model)
+    listing.write_bytes(text)
+    assert 3 == register_version(workspace, "churn", model).version
+    listing.unlink()
     with pytest.raises(ArtifactCorrupt):
-        resolve(workspace, "models:/churn/2")
-    assert "churn@v2" in git("tag", cwd=workspace.repo.common_dir)
+        resolve(workspace, "models:/churn/3")
+    assert "churn@v3" in git("tag", cwd=workspace.repo.common_dir)

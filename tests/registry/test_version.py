@@ -8,11 +8,13 @@ import pytest
 
 from runstone import names
 from runstone.errors import (
+    ArtifactMissing,
     InvalidName,
     ModelNotFound,
     NotAModel,
     NotYetRegistered,
     RecordInvalid,
+    RemoteFailed,
     RunNotFound,
     RunstoneError,
     VersionNotFound,
@@ -21,8 +23,9 @@ from runstone.registry import version as versions
 from runstone.registry.alias import set_alias
 from runstone.registry.model import get_model, search_models
 from runstone.registry.version import ModelVersion, get_version, register_version
-from runstone.tracking import edit
+from runstone.tracking import edit, setup
 from runstone.tracking.experiment import ensure_experiment
+from runstone.tracking.push import push_runs
 from runstone.tracking.read import need_recorded
 from runstone.tracking.run import join_run, start_run
 from runstone.tracking.workspace import Workspace
@@ -158,6 +161,43 @@ def test_what_cannot_be_registered_says_why(workspace: Workspace, model: RunUri)
     live.end()
     edit.delete_run(workspace, "first-run")
     with pytest.raises(RunstoneError, match=r"Run first-run is deleted\. Restore it"):
+        register_version(workspace, "m", model)
+    assert "" == git("tag", cwd=workspace.repo.common_dir)
+
+
+def test_a_model_without_bytes_is_not_registered(workspace: Workspace, model: RunUri, tmp_path: Path) -> None:
+    """In the cache or on the remote, or else nobody could load it; a remote that is away is asked again later."""
+    cache = workspace.artifacts.cache
+    digest = need_recorded(workspace, "first-run").run.models[0].digest.removeprefix("md5:")
+    files = [entry.md5 for entry in cache.read_dir(digest)]
+    setup.begin(workspace.repo.work_tree, {}, remote=str(tmp_path / "store"))
+    push_runs(workspace, ["first-run"])
+    for lost in (digest, files[1]):
+        cache.path(lost).unlink()
+    assert 1 == register_version(workspace, "m", model).version  # the remote has both
+    cache.path(files[0]).unlink()
+    stored = tmp_path / "store" / "files" / "md5" / files[0][:2] / files[0][2:]
+    stored.unlink()
+    with pytest.raises(ArtifactMissing) as caught:
+        register_version(workspace, "m", model)
+    assert (
+        f"The artifact bytes md5:{files[0]} are not in the cache, nor on the DVC remote `storage` ({tmp_path}/store). "
+        "So `runs:/first-run/model` was not registered. Push them from where they were logged: "
+        "`runstone artifacts push first-run`"
+    ) == str(caught.value)
+    (tmp_path / "store").rename(tmp_path / "away")
+    with pytest.raises(RemoteFailed, match="its folder does not exist"):
+        register_version(workspace, "m", model)
+    git("update-ref", "refs/remotes/origin/runs", "refs/heads/runs", cwd=workspace.repo.common_dir)
+    assert 2 == register_version(workspace, "m", model).version  # the run is shared, and its bytes were before
+
+
+def test_a_model_lost_without_any_remote(workspace: Workspace, model: RunUri) -> None:
+    """There is nowhere else to look."""
+    cache = workspace.artifacts.cache
+    digest = need_recorded(workspace, "first-run").run.models[0].digest.removeprefix("md5:")
+    cache.path(cache.read_dir(digest)[0].md5).unlink()
+    with pytest.raises(ArtifactMissing, match="are not in the cache, and no DVC remote is configured"):
         register_version(workspace, "m", model)
     assert "" == git("tag", cwd=workspace.repo.common_dir)
 

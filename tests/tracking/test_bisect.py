@@ -136,7 +136,7 @@ def test_a_bare_name_that_no_run_has_is_the_filter_s_own_error(git_repo: Path) -
 @pytest.mark.parametrize(
     ("name", "bounds", "expected"),
     [
-        ("rmse", {"above": 60.0}, 'metrics."rmse" > 60.0 OR metrics."rmse" = nan'),
+        ("rmse", {"above": 60.0}, "metrics.rmse > 60.0 OR metrics.rmse = nan"),
         ("a b", {"below": -1.5}, 'metrics."a b" < -1.5 OR metrics."a b" = nan'),
         ('a"b', {"below": 1.0}, 'metrics."a""b" < 1.0 OR metrics."a""b" = nan'),
         ("min(loss)", {"above": 1.0}, "min(loss) > 1.0 OR min(loss) = nan"),
@@ -148,7 +148,7 @@ def test_a_bare_name_that_no_run_has_is_the_filter_s_own_error(git_repo: Path) -
     ],
 )
 def test_bounds_as_a_filter(name: str, bounds: dict[str, float], expected: str) -> None:
-    """Any name of a metric is quoted; a metric that is NaN is bad, too."""
+    """A name of a metric is quoted where it must be; a metric that is NaN is bad, too."""
     assert expected == metric_condition(name, **bounds)
 
 

@@ -17,7 +17,9 @@ from runstone.tracking.run import start_run
 from runstone.tracking.sync import sync
 from runstone.tracking.workspace import Workspace
 from runstone.uris import RunUri
+from tests.cli.support import run_cli
 from tests.git.support import check_clean
+from tests.registry.support import log_model
 from tests.support import git, run_python
 
 
@@ -165,6 +167,25 @@ def test_a_version_whose_run_is_not_on_the_branch(workspace: Workspace, git_repo
     )
 
 
+def test_versions_in_a_shallow_clone(workspace: Workspace, git_repo: Path, tmp_path: Path) -> None:
+    """What lies before the cut is no warning; a version beside a branch that is here whole still is one."""
+    register_version(workspace, "churn", log_model(workspace, "early"))
+    record_run(workspace, Logged(params={"n": 3}))
+    git("init", "-q", "--bare", tmp_path / "remote.git", cwd=tmp_path)
+    git("remote", "add", "origin", tmp_path / "remote.git", cwd=git_repo)
+    git("commit", "-q", "--allow-empty", "-m", "Second", cwd=git_repo)
+    git("push", "-q", "origin", "main", "runs", "churn@v1", cwd=git_repo)
+    url = f"file://{tmp_path}/remote.git"
+    git("clone", "-q", "--depth", "1", "-b", "main", url, tmp_path / "ci", cwd=tmp_path)
+    clone = Workspace.open(tmp_path / "ci")
+    sync(clone, send=False)
+    assert (True, ["churn@v1"]) == (clone.repo.shallow, [f"{v.name}@v{v.version}" for v in list_versions(clone.repo)])
+    told = found(clone, "version tags")
+    assert ("ok", True) == (told.state, told.detail.endswith("so older runs than it has were not looked for"))
+    git("fetch", "-q", "--unshallow", "origin", "runs", cwd=tmp_path / "ci")
+    assert "each is on a commit of the branch of runs" == found(clone, "version tags").detail
+
+
 def test_a_branch_that_has_diverged_is_told(workspace: Workspace, git_repo: Path) -> None:
     """And one that is only ahead, or behind, is counted."""
     base, tip = git("rev-parse", "runs~1", cwd=git_repo), git("rev-parse", "runs", cwd=git_repo)
@@ -191,6 +212,9 @@ def test_a_sync_that_failed_in_the_background_is_told(workspace: Workspace, git_
     log = autosync.log_file(workspace.repo)
     assert ("warn", f"Try it again: `runstone sync`; all it said is in {log}") == (told.state, told.advice)
     assert told.detail.startswith("the last sync in the background failed at ")
+    shown = run_cli("doctor", cwd=git_repo).stdout
+    assert "\\n" not in shown
+    assert f"could not be used:\n        fatal: '{tmp_path}/remote.git' does not appear" in shown
     (tmp_path / "away.git").rename(tmp_path / "remote.git")
     sync(workspace)
     assert "ok" == found(workspace, "sharing").state
@@ -243,6 +267,35 @@ def test_a_repository_that_was_moved_finds_its_work_trees(workspace: Workspace, 
     assert [f"found the work tree {tmp_path}/look again"] == mended(moved)
     run_python(code, cwd=tmp_path / "look")
     assert "ok" == found(moved, "work trees").state
+
+
+def test_a_copy_leaves_the_work_trees_of_the_original_alone(
+    workspace: Workspace, git_repo: Path, tmp_path: Path
+) -> None:
+    """They lead to the original, which knows them: the copy forgets those of which it loses no commit."""
+    git("worktree", "add", "-q", "-b", "look", tmp_path / "look", cwd=git_repo)
+    git("worktree", "add", "-q", "--detach", tmp_path / "alone", cwd=git_repo)
+    git("commit", "-q", "--allow-empty", "-m", "Only here", cwd=tmp_path / "alone")
+    commit = git("rev-parse", "HEAD", cwd=tmp_path / "alone")
+    shutil.copytree(git_repo, tmp_path / "copy", symlinks=True)
+    copy = Workspace.open(tmp_path / "copy")
+    before = {name: (tmp_path / name / ".git").read_text() for name in ("look", "alone")}
+    told = found(copy, "work trees")
+    assert "warn" == told.state
+    assert told.detail.endswith(f" is one of {git_repo}/.git, of which this repository is a copy")
+    assert [f"forgot the work tree {tmp_path}/look, which is one of {git_repo}/.git"] == mended(copy)
+    told = found(copy, "work trees")
+    assert (
+        f"No branch leads to what is checked out there. Keep it: `git branch NAME {commit}`, then --fix" == told.advice
+    )
+    assert [] == mended(copy)
+    git("branch", "kept", commit, cwd=tmp_path / "copy")
+    assert [f"forgot the work tree {tmp_path}/alone, which is one of {git_repo}/.git"] == mended(copy)
+    assert "ok" == found(copy, "work trees").state
+    assert before == {name: (tmp_path / name / ".git").read_text() for name in before}
+    assert "ok" == found(workspace, "work trees").state
+    assert "" == git("status", "--porcelain", cwd=tmp_path / "look")
+    check_clean(tmp_path / "copy")
 
 
 def test_all_artifacts_are_looked_for_if_asked(workspace: Workspace, tmp_path: Path) -> None:

@@ -19,8 +19,10 @@ from runstone.registry.gc import collect, plan
 from runstone.registry.removable import Wanted
 from runstone.registry.version import register_version
 from runstone.tracking import edit
-from runstone.tracking.push import pull_runs
+from runstone.tracking.once import Logged, record_run
+from runstone.tracking.push import pull_runs, push_runs
 from runstone.tracking.run import join_run
+from runstone.tracking.setup import begin, set_local_remote
 from runstone.tracking.sync import Synced, sync
 from runstone.tracking.workspace import Workspace
 from runstone.uris import RunUri
@@ -132,6 +134,30 @@ def test_two_clones_edit_one_run(plain_team: Team) -> None:
     assert expected == Client(ann).get_run("one").tags == Client(bob).get_run("one").tags
     assert ['one: Replaced: tags.owner: "ann" -> "bob"'] == done.notes
     assert 'Replaced: tags.owner: "ann" -> "bob"' in git("log", "--format=%B", "runs", cwd=plain_team.remote)
+    plain_team.check()
+
+
+def test_two_clones_amend_one_metric(plain_team: Team) -> None:
+    """The point is corrected, not doubled: the later sync wins, and the summary is of the points that are there."""
+    ann, bob = plain_team.folder / "ann", plain_team.clone("bob")
+    one = record_run(Workspace.open(ann), Logged(points=[("acc", 0.4, 1), ("acc", 0.5, 2), ("loss", 1.0, 0)]))
+    share(ann)
+    share(bob)
+    for repo, value in ((ann, 0.7), (bob, 0.8)):
+        Client(repo).amend_run(one, reason="Read wrongly", metrics=[("acc", value, 2)])
+    Client(bob).amend_run(one, reason="This one too", metrics=[("loss", 0.9, 0)])
+    share(ann)
+    done = share(bob)
+    share(ann)
+    assert [f"{one}: Replaced: metrics.acc@2: 0.7 -> 0.8"] == done.notes
+    for repo in (ann, bob):
+        history = Client(repo).get_metric_history(one, "acc")
+        assert [(1, 0.4), (2, 0.8)] == [(point.step, point.value) for point in history]
+        run = Client(repo).get_run(one)
+        summary = run.metrics["acc"]
+        assert (0.8, 2, 0.4, 0.8, 2) == (summary.last, summary.step, summary.min, summary.max, summary.count)
+        assert (0.9, 1) == (run.metrics["loss"].last, run.metrics["loss"].count)
+        assert 3 == len(run.amendments)
     plain_team.check()
 
 
@@ -282,6 +308,40 @@ def test_a_dvc_remote_that_is_away_keeps_the_branch_here(team: Team) -> None:
     team.store.unlink()
     assert ["one"] == share(ann).runs_sent
     team.check()
+
+
+@pytest.mark.dvc
+def test_a_folder_that_leads_elsewhere_is_not_made(plain_team: Team) -> None:
+    """`init --remote ../storage`, and a clone at another depth: it is told where the folder is, and all is in one."""
+    ann = plain_team.folder / "ann"
+    storage = plain_team.folder / "storage"
+    begin(ann, {}, remote=os.path.relpath(storage))
+    record(ann, "none")
+    share(ann)
+    record(ann, "one", text="1")
+    assert ["one"] == share(ann).runs_sent  # the first push makes the folder
+    assert storage.is_dir()
+    (plain_team.folder / "deep" / "er").mkdir(parents=True)
+    bob = plain_team.clone("deep/er/bob")
+    git("config", "user.email", "bob@example.org", cwd=bob)
+    share(bob)
+    record(bob, "two", text="2")
+    tip = plain_team.tip()
+    wrong = plain_team.folder / "deep" / "er" / "storage"
+    for verb in (share, lambda repo: push_runs(Workspace.open(repo), ["two"])):
+        with pytest.raises(RemoteFailed, match="is meant relative to each clone; tell this one where the folder is"):
+            verb(bob)
+    assert (tip, False) == (plain_team.tip(), wrong.exists())
+    set_local_remote(Workspace.open(bob).repo, str(storage))
+    assert ["two"] == share(bob).runs_sent
+    share(ann)
+    assert 2 == pull_runs(Workspace.open(ann), ["two"]).count
+    storage.rename(plain_team.folder / "unmounted")
+    record(ann, "three", text="3")
+    with pytest.raises(RemoteFailed, match="its folder does not exist"):
+        share(ann)
+    begin(ann, {}, remote="../other")  # nothing was sent there yet
+    assert ["three"] == share(ann).runs_sent
 
 
 @pytest.mark.dvc

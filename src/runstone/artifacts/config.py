@@ -54,7 +54,7 @@ class Place:
         own, main = toplevel, toplevel
         if toplevel is not None and _is_linked(toplevel):
             main = common.parent if common.name == ".git" else None
-        return cls(_dvc_dir(own), _dvc_dir(main), (toplevel or common) / ".dvc", state_dir)
+        return cls(_dvc_dir(own), _dvc_dir(main), (main or toplevel or common) / ".dvc", state_dir)
 
     @property
     def dvc_dir(self) -> Path | None:

@@ -5,9 +5,10 @@ DVC knows nothing of a configuration on the branch of runs, nor of linked work t
 
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
-from runstone.artifacts.config import Place, Sections, default_remote, parse_config, public_remotes
+from runstone.artifacts.config import Place, Sections, default_remote, parse_config, public_remotes, read_config
 
 _MACHINE_PATHS = {"url", "credentialpath", "configpath", "keyfile", "cert_path", "key_path"}
 
@@ -39,6 +40,17 @@ def main_urls(place: Place, text: str, local: Sections) -> dict[str, dict[str, s
         for name, settings in public_remotes(text).items()
         if "url" not in local.get(f'remote "{name}"', {}) and "://" not in settings["url"]
     }
+
+
+def how_to_find(place: Place, name: str, shared_url: str | None, folder: Path) -> str:
+    """How to tell this clone where a remote's folder is, which is not where its URL leads."""
+    command = f"dvc remote modify --local {name} url PATH" if place.dvc_dir else "runstone init --local --remote PATH"
+    local = read_config(place.local_config).get(f'remote "{name}"', {})
+    if shared_url is None or "url" in local or Path(shared_url).expanduser().is_absolute():
+        why = "See that its disk is mounted, or tell this clone where the folder is"
+    else:
+        why = f"Its URL, `{shared_url}`, is meant relative to each clone; tell this one where the folder is"
+    return f"{why}: `{command}`. If it is to begin empty: `mkdir -p {quote(str(folder))}`"
 
 
 def _absolute(settings: Mapping[str, str], folder: Path) -> dict[str, str]:

@@ -13,18 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from runstone.artifacts.cache import Cache
-from runstone.artifacts.config import Place, default_remote, parse_config, public_config, read_config, without_user
+from runstone.artifacts.config import (
+    Place,
+    default_remote,
+    parse_config,
+    public_config,
+    public_remotes,
+    read_config,
+    without_user,
+)
 from runstone.artifacts.copying import in_parallel
 from runstone.artifacts.descriptor import DIR, check_digest
-from runstone.artifacts.levels import main_urls, shared_config
-from runstone.errors import (
-    ArtifactMissing,
-    DiskFull,
-    MissingLibrary,
-    RemoteFailed,
-    RemoteNotConfigured,
-    RunstoneError,
-)
+from runstone.artifacts.levels import how_to_find, main_urls, shared_config
+from runstone.errors import ArtifactMissing, DiskFull, MissingLibrary, RemoteFailed, RemoteNotConfigured, RunstoneError
 
 Progress = Callable[[int, int], None]
 """Called with the number of objects that have been moved, and of all that are to be."""
@@ -51,13 +52,18 @@ class Remote:
     Attributes:
         name: Its name in DVC's configuration.
         url: Where it is, without credentials.
+        shared_url: What the configuration that is shared through git says of that; None if it does not name it.
     """
 
-    def __init__(self, name: str, settings: Mapping[str, Any], config: Mapping[str, Any], public: str) -> None:
+    def __init__(
+        self, name: str, settings: Mapping[str, Any], config: Mapping[str, Any], place: Place, text: str
+    ) -> None:
         self.name = name
         self.url = without_user(str(settings["url"]))
+        self.shared_url = public_remotes(text).get(name, {}).get("url")
         self._config = config
-        self._public = public
+        self._place = place
+        self._public = public_config(text)
 
     @classmethod
     def open(
@@ -101,7 +107,7 @@ class Remote:
             if name is None and not chosen and not remotes:
                 return None
             raise RemoteNotConfigured(chosen or None, sorted(remotes))
-        return cls(chosen, remotes[chosen], config, public_config(text))
+        return cls(chosen, remotes[chosen], config, place, text)
 
     def public_config(self) -> str:
         """Text for `.dvc/config` on the branch of runs, so that plain DVC finds the remote in a clone of it.
@@ -110,6 +116,23 @@ class Remote:
         the machine adds to it.
         """
         return self._public
+
+    def need_folder(self) -> None:
+        """See that the folder that the remote is, if it is one, is there: DVC would make it without a word.
+
+        Raises:
+            RemoteFailed: It is not.
+        """
+        if not self._is_folder:
+            return
+        folder = Path(self._connection[1])
+        try:
+            folder.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            step = how_to_find(self._place, self.name, self.shared_url, folder)
+            raise self._failed("its folder does not exist", step) from None
+        except OSError:
+            return  # what is wrong is told when it is used
 
     def missing(self, digests: Iterable[str]) -> set[str]:
         """Those of the objects that the remote does not have.
@@ -173,6 +196,8 @@ class Remote:
         folders = sorted(d for d in wanted if d.endswith(DIR))
         files = wanted.difference(folders)
         need = [d for d in folders if not cache.has(d)]
+        if need or not all(map(cache.has, files)):
+            self.need_folder()
         count = _Counter(progress, len(need))
         size = self._bring(need, cache, count)
         if expand:

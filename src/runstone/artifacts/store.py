@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from runstone.artifacts import pointer
 from runstone.artifacts.cache import Cache
 from runstone.artifacts.config import find_cache, public_config
+from runstone.artifacts.copying import file_md5
 from runstone.artifacts.descriptor import Descriptor, check_artifact_path, format_listing, listing_digest
 from runstone.errors import ArtifactRefused, CopyRefused, RemoteNotConfigured
 from runstone.git.branch import DVC_CONFIG, read_runs
@@ -244,6 +245,14 @@ def below(entries: Iterable[Descriptor], path: str) -> list[Descriptor]:
     """The entries that are `path` or lie below it; all for an empty path."""
     path = path.strip("/")
     return [e for e in entries if not path or e.path == path or e.path.startswith(f"{path}/")]
+
+
+def find_in_the_way(entries: Iterable[Descriptor], folder: Path) -> list[Path]:
+    """What lies below a folder where these are to be copied, and is something else."""
+    places = [(folder.joinpath(*entry.path.split("/")), entry.md5) for entry in entries]
+    return [
+        path for path, digest in places if os.path.lexists(path) and not (path.is_file() and file_md5(path) == digest)
+    ]
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, str]]:

@@ -69,6 +69,9 @@ def main(ctx: click.Context, repo: str | None, color: str) -> None:
     Exit codes: 0 done, 1 an error or a failed check, 2 a wrong call, 3 a bug, 130 interrupted.
     """
     from runstone.cli.session import Session, wants_color
+    from runstone.cli.unsynced import COMMANDS, say_unsynced
 
-    ctx.obj = Session(repo)
+    ctx.obj = session = Session(repo)
     ctx.color = wants_color(color)
+    if ctx.invoked_subcommand in COMMANDS:
+        ctx.call_on_close(lambda: say_unsynced(session))

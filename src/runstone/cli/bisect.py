@@ -6,7 +6,7 @@ import click
 
 from runstone.cli.command import command
 from runstone.cli.output import Form, clean, counted, emit_json, format_value, heading, hint, json_option
-from runstone.cli.session import EXPERIMENT, Session, pass_session
+from runstone.cli.session import EXPERIMENT, METRIC, Session, pass_session
 
 if TYPE_CHECKING:
     from runstone.records.experiment import Experiment
@@ -25,11 +25,12 @@ _SECTIONS = ("params", "tags", "datasets", "environment", "packages", "commits",
     runstone bisect-metric rmse --above 60 -f "params.model = 'forest'" --first
     """,
 )
-@click.argument("metric", metavar="METRIC|CONDITION")
+@click.argument("metric", metavar="METRIC|CONDITION", type=METRIC)
 @click.option("--above", type=float, metavar="X", help="More than this is bad.")
 @click.option("--below", type=float, metavar="X", help="Less than this is bad.")
 @click.option("-e", "--experiment", type=EXPERIMENT, help="Only runs of this experiment; name or id.")
 @click.option("-f", "--filter", "filters", multiple=True, metavar="FILTER", help="Only runs that meet a filter.")
+@click.option("--reruns", is_flag=True, help="Reruns of other runs, too.")
 @click.option("--any-status", is_flag=True, help="Runs that failed or were killed, too.")
 @click.option("--first", is_flag=True, help="Where it went bad for the first time, not the last.")
 @json_option
@@ -43,6 +44,7 @@ def bisect_metric(
     below: float | None,
     experiment: "Experiment | None",
     filters: tuple[str, ...],
+    reruns: bool,
     any_status: bool,
     first: bool,
     form: Form,
@@ -50,8 +52,8 @@ def bisect_metric(
     """Find the run with which a metric went bad, and what differs between it and the last good one.
 
     What is bad is said by a bound, which a metric that is NaN breaks, too, or by a condition as filters have them. The
-    runs are looked at in the order in which they came onto their branch. Those that ended well and have the metric
-    count. The answer is the beginning of the newest stretch of bad runs.
+    runs of one experiment are looked at in the order in which they came onto their branch. Those that ended well, have
+    the metric and repeat no other run count. The answer is the beginning of the newest stretch of bad runs.
 
     Exit codes: 0 found, 1 it never went from good to bad, 2 a wrong call.
     """
@@ -68,14 +70,21 @@ def bisect_metric(
         experiment_ids=None if experiment is None else [experiment.experiment_id],
         filter_string=" AND ".join(f"({each})" for each in chosen),
         first=first,
+        reruns=reruns,
     )
+    title = _bounds(metric, above, below) if has_bound else metric
     found = _compare(session, crossing)
     if form == "json":
         emit_json(_as_json(crossing, found))
     elif found is None:
-        click.echo(_why_not(crossing))
+        click.echo(_why_not(crossing, title))
+        if not crossing.runs:
+            from runstone.cli.advice import say_unknown_fields
+
+            ids = None if experiment is None else [experiment.experiment_id]
+            say_unknown_fields(session.repo, [crossing.condition, *filters], experiment_ids=ids)
     else:
-        _print(session, crossing, found)
+        _print(session, crossing, found, title)
     if crossing.is_cut:
         hint("History is cut: of the runs before, the order is that of their ids. All: `git fetch --unshallow`")
     if found is None:
@@ -90,8 +99,14 @@ def _compare(session: Session, crossing: "Crossing") -> "Comparison | None":
     return compare_runs(session.workspace, crossing.good.run_id, crossing.bad.run_id, sections=_SECTIONS)
 
 
-def _why_not(crossing: "Crossing") -> str:
-    what = clean(crossing.condition)
+def _bounds(metric: str, above: float | None, below: float | None) -> str:
+    """What is bad, as it was asked."""
+    given = (("above", above), ("below", below))
+    return f"{metric} {' or '.join(f'{word} {format_value(bound)}' for word, bound in given if bound is not None)}"
+
+
+def _why_not(crossing: "Crossing", title: str) -> str:
+    what = clean(title)
     if not crossing.runs:
         return f"{what}: no run has {clean(', '.join(crossing.fields))}."
     if not crossing.bad_runs:
@@ -105,14 +120,14 @@ def _counted(number: int, one: str, more: str) -> str:
     return f"the only run {one}" if number == 1 else f"all {number} runs {more}"
 
 
-def _print(session: Session, crossing: "Crossing", found: "Comparison") -> None:
+def _print(session: Session, crossing: "Crossing", found: "Comparison", title: str) -> None:
     from runstone.cli.diff_text import print_code, print_commits, print_sections
     from runstone.tracking.code import fetch_command
 
     good, bad, recovered = crossing.good, crossing.bad, crossing.recovered
     assert good is not None
     assert bad is not None
-    click.echo(clean(crossing.condition))
+    click.echo(clean(title))
     click.echo(f"{click.style('last good ', fg='green')} {_describe(good)}")
     click.echo(f"{click.style('first bad ', fg='red')} {_describe(bad)}")
     if recovered is not None:
@@ -124,7 +139,7 @@ def _print(session: Session, crossing: "Crossing", found: "Comparison") -> None:
     printed = print_sections(found)
     if found.commits is not None:
         printed |= print_commits(found.commits, fetch)
-    printed |= print_code(found, fetch)
+    printed |= print_code(found, fetch, hints=False)
     if not printed:
         click.echo("\nNothing that was recorded differs: the same code, params, data and packages.")
     heading("Look further")

@@ -10,7 +10,7 @@ import click
 
 from runstone.cli.command import command
 from runstone.cli.output import Form, emit_json, hint, json_option
-from runstone.cli.session import RunType, Session, pass_session
+from runstone.cli.session import RUN_OR_VERSION, SECTIONS, Session, pass_session
 from runstone.errors import RunNotFound
 
 if TYPE_CHECKING:
@@ -20,14 +20,7 @@ if TYPE_CHECKING:
 
 # As `tracking.compare.SECTIONS`, which a test compares: the help must not import what compares.
 _NAMES = "run, params, metrics, tags, datasets, artifacts, environment, packages, source, commits, code"
-
-
-class RunOrVersionType(RunType):
-    """A run or a version of a model as it was written; `find_run` finds it, once the command has its repository."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The text."""
-        return str(value)
+_ONLY = f"Only these, parted by commas: {_NAMES}."
 
 
 def find_run(session: Session, repo: "Repository", text: str) -> str:
@@ -63,12 +56,12 @@ def find_run(session: Session, repo: "Repository", text: str) -> str:
     runstone diff 0192f3 0192f4 --all --json     what is equal, too, for a program
     """,
 )
-@click.argument("run_a", metavar="A", type=RunOrVersionType())
-@click.argument("run_b", metavar="B", type=RunOrVersionType())
+@click.argument("run_a", metavar="A", type=RUN_OR_VERSION)
+@click.argument("run_b", metavar="B", type=RUN_OR_VERSION)
 @click.argument("paths", metavar="[-- PATH...]", nargs=-1)
 @click.option("--code", "wants_code", is_flag=True, help="Only the patch of the code; git apply takes it.")
 @click.option("--stat", "wants_stat", is_flag=True, help="Only which files of the code changed, and how much.")
-@click.option("--only", multiple=True, metavar="SECTIONS", help=f"Only these, parted by commas: {_NAMES}.")
+@click.option("--only", multiple=True, type=SECTIONS, metavar="SECTIONS", help=_ONLY)
 @click.option("--all", "with_equal", is_flag=True, help="Show what is equal, too.")
 @click.option("--md", "as_md", is_flag=True, help="Print Markdown, as for a comment on a pull request.")
 @click.option("--html", "as_html", is_flag=True, help="Print one HTML page that needs nothing else.")
@@ -167,7 +160,9 @@ def _print_stat(code: "CodeComparison") -> None:
     for line in stat_lines(code):
         click.echo(line)
     if code.is_same:
-        hint("same code")
+        from runstone.cli.diff_rows import same_note
+
+        hint(same_note(code))
 
 
 def _emit_patch(repo: "Repository", code: "CodeComparison", cwd: Path | None, output: Path | None) -> None:
@@ -178,7 +173,9 @@ def _emit_patch(repo: "Repository", code: "CodeComparison", cwd: Path | None, ou
     assert code.b is not None
     on_terminal = output is None and sys.stdout.isatty()
     if code.is_same:
-        hint("same code")
+        from runstone.cli.diff_rows import same_note
+
+        hint(same_note(code))
         pieces: Iterator[bytes] = iter(())
     else:
         pieces = stream_patch(repo, code.a, code.b, paths=code.paths, cwd=cwd, binary=not on_terminal)

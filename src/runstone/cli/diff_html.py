@@ -10,7 +10,16 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from runstone.cli.diff_md import take_lines
-from runstone.cli.diff_rows import SHORT_ID, SIGNS, code_notes, missing_note, path_cell, shown_rows, summarize
+from runstone.cli.diff_rows import (
+    SHORT_ID,
+    SIGNS,
+    code_notes,
+    missing_note,
+    path_cell,
+    same_note,
+    shown_rows,
+    summarize,
+)
 from runstone.cli.patch_text import classify
 from runstone.cli.text import clean
 
@@ -132,7 +141,7 @@ def _code(found: "Comparison", fetch: str, patch: Iterable[str]) -> Iterator[str
     if compared.missing:
         yield f"<p>{_text(missing_note(compared.missing, fetch))}</p>"
     elif compared.is_same:
-        yield "<p>Same code.</p>"
+        yield f"<p>{'Same code.' if compared.is_matched else _text(same_note(compared))}</p>"
     elif compared.files:
         yield f"<p>{_text(summarize(compared))}</p><table>"
         for each in compared.files:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from runstone.cli.diff_rows import SHORT_ID, SIGNS, code_notes, path_cell, shown_rows, summarize
+from runstone.cli.diff_rows import SHORT_ID, SIGNS, code_notes, path_cell, same_note, shown_rows, summarize
 from runstone.cli.text import clean
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _code(found: "Comparison", fetch: str, patch: Iterable[str]) -> Iterator[str
     if compared.missing:
         yield _missing(compared.missing, fetch)
     elif compared.is_same:
-        yield "Same code."
+        yield "Same code." if compared.is_matched else code(same_note(compared))
     elif compared.files:
         yield f"{summarize(compared)}"
         yield ""

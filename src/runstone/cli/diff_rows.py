@@ -52,6 +52,13 @@ def summarize(code: "CodeComparison") -> str:
     return ", ".join(parts)
 
 
+def same_note(code: "CodeComparison") -> str:
+    """What to say of code in which nothing differs."""
+    if not code.is_matched:
+        return f"no file of either matches {' '.join(code.paths)}"
+    return f"same code{' in these paths' if code.paths else ''}"
+
+
 def code_notes(found: "Comparison") -> list[str]:
     """What to know of how the code was compared."""
     code = found.code

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runstone.cli.diff_rows import SHORT_ID, SIGNS, code_notes, missing_note, path_cell, shown_rows, summarize
+from runstone.cli.diff_rows import (
+    SHORT_ID,
+    SIGNS,
+    code_notes,
+    missing_note,
+    path_cell,
+    same_note,
+    shown_rows,
+    summarize,
+)
 from runstone.cli.output import clean, cut, display_width, heading
 
 if TYPE_CHECKING:
@@ -89,8 +98,8 @@ def print_commits(commits: "CommitRange", fetch: str, *, with_equal: bool = Fals
     return True
 
 
-def print_code(found: "Comparison", fetch: str) -> bool:
-    """Print which files of the code differ; whether any do, or it cannot be told."""
+def print_code(found: "Comparison", fetch: str, *, hints: bool = True) -> bool:
+    """Print which files of the code differ, and with `hints` what shows how; whether any do, or it cannot be told."""
     code = found.code
     if code is None or (code.a is None and code.b is None):
         return False
@@ -98,11 +107,12 @@ def print_code(found: "Comparison", fetch: str) -> bool:
     if code.missing:
         click.echo(f"  {missing_note(code.missing, fetch)}")
     elif code.is_same:
-        click.echo(f"  same code{' in these paths' if code.paths else ''}")
+        click.echo(f"  {clean(same_note(code))}")
     elif code.files:
         for line in stat_lines(code, limit=_FILES_SHOWN):
             click.echo(f" {line}")
-        click.echo(f"  See it: runstone diff {found.a.id} {found.b.id} --code")
+        if hints:
+            click.echo(f"  See it: runstone diff {found.a.id} {found.b.id} --code")
     for note in code_notes(found):
         click.echo(f"  {note}")
     return not code.is_same

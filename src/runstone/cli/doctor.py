@@ -33,9 +33,15 @@ def doctor(session: Session, ctx: click.Context, fix: bool, all_artifacts: bool,
     for found in examine(session.workspace, all_artifacts=all_artifacts):
         findings.append(found)
         if form == "table":
-            click.echo(f"{styled_status(found.state)}{' ' * (6 - len(found.state))}{found.name}: {clean(found.detail)}")
+            detail = _lines(found.detail)
+            click.echo(f"{styled_status(found.state)}{' ' * (6 - len(found.state))}{found.name}: {detail}")
             if found.advice:
-                click.echo(f"      {clean(found.advice)}")
+                click.echo(f"      {_lines(found.advice)}")
     if form == "json":
         emit_json([{"check": f.name, "state": f.state, "detail": f.detail, "advice": f.advice} for f in findings])
     ctx.exit(1 if any(found.state == "fail" for found in findings) else 0)
+
+
+def _lines(text: str) -> str:
+    """Text of several lines, as errors have it, below its check."""
+    return "\n      ".join(map(clean, text.splitlines()))

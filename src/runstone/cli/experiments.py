@@ -166,6 +166,7 @@ def rename(session: Session, experiment: "Experiment", name: str) -> None:
 
 @experiments.command(
     "rm",
+    short_help="Delete experiments; `restore` brings them back.",
     examples="""
     runstone experiments rm churn
     runstone experiments restore churn   undo it
@@ -200,6 +201,7 @@ def restore(session: Session, experiments_: "Sequence[Experiment]") -> None:
 
 @experiments.command(
     "tag",
+    short_help="Set, delete or print tags of an experiment.",
     examples="""
     runstone experiments tag churn team=growth
     runstone experiments tag churn --delete team

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from runstone.cli.command import command
-from runstone.cli.session import RUN, Session, pass_session
+from runstone.cli.output import Form, emit_json, json_option
+from runstone.cli.session import EXPERIMENT_NAME, RUN, Session, pass_session
 
 
 @command(
@@ -20,7 +21,12 @@ from runstone.cli.session import RUN, Session, pass_session
     """,
 )
 @click.option(
-    "-e", "--experiment", envvar="RUNSTONE_EXPERIMENT_NAME", help="The name of its experiment; made if there is none."
+    "-e",
+    "--experiment",
+    type=EXPERIMENT_NAME,
+    metavar="TEXT",
+    envvar="RUNSTONE_EXPERIMENT_NAME",
+    help="The name of its experiment; made if there is none.",
 )
 @click.option("--name", help="What to call the run; made up if not given.")
 @click.option(
@@ -38,6 +44,7 @@ from runstone.cli.session import RUN, Session, pass_session
     metavar="[FINISHED|FAILED|KILLED]",
     help="How the run ended.  [default: FINISHED]",
 )
+@json_option
 @pass_session
 def log(
     session: Session,
@@ -51,6 +58,7 @@ def log(
     artifacts: Sequence[str],
     note: str | None,
     status: str | None,
+    form: Form,
 ) -> None:
     """Record a run with all it logged, and print its id; or, with --run, add to one.
 
@@ -68,6 +76,7 @@ def log(
         artifacts=[_parse_artifact(text) for text in artifacts],
         note=sys.stdin.read() if note == "-" else note,
     )
+    is_new = run_id is None
     if run_id is None:
         run_id = record_run(
             session.workspace,
@@ -81,7 +90,12 @@ def log(
         if name or parent:
             raise click.UsageError("--name and --parent are for a new run, not with --run.")
         add_to_run(session.workspace, run_id, logged, status=status.upper() if status else None)
-    click.echo(run_id)
+    if form == "json":
+        run = session.client.get_run(run_id)
+        known = {"run_name": run.name, "experiment": run.experiment, "status": run.status}
+        emit_json({"run_id": run_id, "done": "recorded" if is_new else "added to", **known})
+    else:
+        click.echo(run_id)
 
 
 def _parse_artifact(text: str) -> tuple[Path, str]:

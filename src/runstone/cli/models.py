@@ -20,7 +20,7 @@ from runstone.cli.output import (
     list_options,
     split_columns,
 )
-from runstone.cli.session import MODEL, Session, pass_session
+from runstone.cli.session import ALIAS, MODEL, Session, pass_session
 
 if TYPE_CHECKING:
     from runstone.registry.model import RegisteredModel
@@ -155,6 +155,7 @@ def show(session: Session, name: str, form: Form) -> None:
 
 @models.command(
     "register",
+    short_help="Make what a run logged the next version of MODEL.",
     examples="""
     runstone models register churn runs:/0192f3ab5c6d7e8f9a0b1c2d3e4f5a6b/model
     runstone models register churn brave-otter-17/model --description "Trained on March"
@@ -163,8 +164,9 @@ def show(session: Session, name: str, form: Form) -> None:
 @click.argument("name", metavar="MODEL", type=MODEL)
 @click.argument("source", metavar="RUN_URI")
 @click.option("--description", help="What to say of this version.")
+@json_option
 @pass_session
-def register(session: Session, name: str, source: str, description: str | None) -> None:
+def register(session: Session, name: str, source: str, description: str | None, form: Form) -> None:
     """Make a model that a run logged the next version of MODEL; prints `models:/MODEL/VERSION`.
 
     RUN_URI is `runs:/RUN/PATH`, or just `RUN/PATH`. The model is made if there is none.
@@ -176,19 +178,24 @@ def register(session: Session, name: str, source: str, description: str | None) 
         raise click.UsageError(f"{source!r} must name a run and a folder of it: `runs:/RUN/PATH`.")
     uri = RunUri(session.run_id(run), path.strip("/"))
     version = session.client.create_model_version(name, str(uri), description=description)
-    click.echo(f"models:/{version.name}/{version.version}")
+    made = f"models:/{version.name}/{version.version}"
+    if form == "json":
+        emit_json({"uri": made, "done": "registered", **_version_document(version)})
+    else:
+        click.echo(made)
     session.say_share()
 
 
 @models.command(
     "alias",
+    short_help="Point ALIAS at VERSION of MODEL.",
     examples="""
     runstone models alias churn champion 3
     runstone models alias churn champion --delete
     """,
 )
 @click.argument("name", metavar="MODEL", type=MODEL)
-@click.argument("alias")
+@click.argument("alias", type=ALIAS)
 @click.argument("version", type=click.IntRange(min=1), required=False)
 @click.option("--delete", is_flag=True, help="Remove the alias.")
 @pass_session
@@ -211,6 +218,7 @@ def alias(session: Session, name: str, alias: str, version: int | None, delete: 
 
 @models.command(
     "get",
+    short_help="Copy the files of a model version into DIR.",
     examples="""
     runstone models get churn@champion out      the files of the version that an alias points at
     runstone models get models:/churn/3 out

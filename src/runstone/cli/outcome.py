@@ -73,8 +73,11 @@ def _outcome(command: click.Command, arguments: list[str], extra: Mapping[str, A
         sys.stdout.flush()
     except click.exceptions.Exit as done:
         return _flushed(done.exit_code)
+    except click.UsageError as error:
+        _say_usage(error)
+        return error.exit_code
     except click.ClickException as error:
-        error.show()
+        _say(error.format_message())
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
@@ -113,6 +116,15 @@ def _advised(error: RunstoneError, context: click.Context | None) -> str:
         return advise(error, context.obj) if context is not None and isinstance(context.obj, Session) else str(error)
     except Exception:  # whatever is wrong with the repository, too: this error is the one to tell
         return str(error)
+
+
+def _say_usage(error: click.UsageError) -> None:
+    """As click does, and the error itself as every other."""
+    if error.ctx is not None:
+        click.echo(error.ctx.get_usage(), err=True)
+        if error.ctx.help_option_names:
+            click.echo(f"Try '{error.ctx.command_path} {error.ctx.help_option_names[0]}' for help.\n", err=True)
+    _say(error.format_message())
 
 
 def _say(error: object) -> None:

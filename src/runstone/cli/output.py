@@ -62,17 +62,18 @@ def form_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return with_form
 
 
-def list_options(*, columns: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def list_options(*, columns: str, fields: Any = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add the options of a list: the command gets `form`, `columns`, `sort`, `filter_string` and `limit`.
 
     Args:
         columns: Examples of columns, for the help.
+        fields: What completes the name of one.
     """
     which = f"Show these, as `{columns}`; with + before the first, these too."
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        @click.option("-c", "--columns", multiple=True, metavar="COLUMNS", help=which)
-        @click.option("-s", "--sort", multiple=True, metavar="FIELD", help=_SORT)
+        @click.option("-c", "--columns", multiple=True, type=fields, metavar="COLUMNS", help=which)
+        @click.option("-s", "--sort", multiple=True, type=fields, metavar="FIELD", help=_SORT)
         @click.option("-f", "--filter", "filters", multiple=True, metavar="FILTER", help=_FILTER)
         @click.option("-n", "--limit", type=click.IntRange(min=0), metavar="N", help=_LIMIT)
         @form_options

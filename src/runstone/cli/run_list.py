@@ -32,6 +32,9 @@ _FIELDS: dict[str, tuple[str, Kind]] = {
 """Columns with a name or a look of their own; every other is a field of the filter language, as it stands there."""
 
 _USUAL = ("id", "name", "experiment", "status", "age", "duration")
+_METRICS_YIELD = 1
+_YIELDING = {"experiment": 2, "age": 3, "duration": 4}
+"""Which of the usual columns go first on a narrow terminal: what a metric is tells more than when it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,11 @@ class RunList:
         Raises:
             FilterInvalid: The filter, an order or a column cannot be understood.
         """
+        from runstone.cli.advice import say_unknown_fields
+
         names, is_added = split_columns(given)
+        fields = [name for name in names if name not in _FIELDS]
+        say_unknown_fields(repo, [self.filter_string], self.sort, fields, self.experiment_ids)
         if names and not is_added:
             self._print_columns(repo, [_column(name) for name in names], form)
         elif form == "json":
@@ -65,11 +72,12 @@ class RunList:
         elif form == "csv":
             self._print_whole_csv(repo)
         else:
-            usual = [_column(name) for name in _USUAL]
+            usual = list(_USUAL)
             if self.view == "ALL":
-                usual.insert(4, _column("lifecycle_stage"))
-            chosen = [replace(_column(name), is_optional=True) for name in self._automatic(repo, names)]
-            self._print_columns(repo, [*usual, *map(_column, names), *chosen], form)
+                usual.insert(4, "lifecycle_stage")
+            added = [name for name in names if name not in usual]
+            columns = [_column(name) for name in [*usual, *added, *self._automatic(repo, names)]]
+            self._print_columns(repo, [_yielding(each) if each.name not in names else each for each in columns], form)
 
     def _print_columns(self, repo: "Repository", columns: Sequence[Column], form: Form) -> None:
         from runstone.index.search import list_runs
@@ -91,17 +99,25 @@ class RunList:
         shown: list[list[Any]] = [_arrange(row, columns) for row in rows[: self.limit]]
         if form == "table" and on_terminal():
             _shorten_ids(repo, columns, shown)
-        emit(columns, shown, form, empty="There are no such runs." if self.filter_string else "There are no runs yet.")
+            columns = _keep_what_differs(columns, shown)
+        emit(columns, shown, form, empty=self._nothing(repo))
         if is_cut and form == "table":
             hint_more(self.limit)
 
+    def _nothing(self, repo: "Repository") -> str:
+        from runstone.cli.advice import absent_branch
+
+        return absent_branch(repo) or ("There are no such runs." if self.filter_string else "There are no runs yet.")
+
     def _automatic(self, repo: "Repository", taken: Sequence[str]) -> list[str]:
         """Metrics worth a column: what is sorted by, then what most of the first runs have, in the records' order."""
+        from runstone.index.fields import key_field
+
         sorted_by = [name for name in map(_sorted_metric, self.sort) if name is not None and name not in taken]
         counts: Counter[str] = Counter()
         for run in self._runs(repo, min(self.limit or _LOOKED_AT, _LOOKED_AT)):
             counts.update(key for key in run.metrics)
-        common = [_quoted(key) for key, _ in counts.most_common()]
+        common = [key_field("metric", key) for key, _ in counts.most_common()]
         return list(dict.fromkeys([*sorted_by, *(name for name in common if name not in taken)]))[:_AUTOMATIC]
 
     def _runs(self, repo: "Repository", limit: int | None) -> "list[Run]":
@@ -153,6 +169,20 @@ def _column(name: str) -> Column:
     return Column(name, "number" if is_metric else "text")
 
 
+def _yielding(column: Column) -> Column:
+    """A column that nobody named, which may go where a terminal is narrow."""
+    is_metric = column.name not in _USUAL and column.kind == "number"
+    return replace(column, yields=_YIELDING.get(column.name, _METRICS_YIELD if is_metric else 0))
+
+
+def _keep_what_differs(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> list[Column]:
+    """The columns, the experiment not to go unless it is the same in every row."""
+    return [
+        replace(each, yields=0) if each.name == "experiment" and len({row[at] for row in rows}) > 1 else each
+        for at, each in enumerate(columns)
+    ]
+
+
 def _arrange(row: Sequence[Any], columns: Sequence[Column]) -> list[Any]:
     """The values of one run, its start and end joined to a duration."""
     values, found = iter(row), []
@@ -181,10 +211,3 @@ def _sorted_metric(order: str) -> str | None:
 
     field = parse_order_by([order], RUNS)[0].field
     return field.text if field.entity == "metric" else None
-
-
-def _quoted(key: str) -> str:
-    """A metric as the filter language names it."""
-    import re
-
-    return f"metrics.{key}" if re.fullmatch(r"[A-Za-z_][\w.]*", key) else f'metrics."{key}"'

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runstone.cli.output import Form, clean, counted, emit_json, format_iso, format_value, hint, styled_status
-from runstone.errors import InvalidName, RunNotFound
+from runstone.errors import RunAmbiguous, RunNotFound
+from runstone.git import layout
 
 if TYPE_CHECKING:
     from runstone.cli.session import Session
@@ -27,6 +28,14 @@ _STRETCH = re.compile(
     r"(?:[ .]ago)?"
 )
 _LONGEST_VALUE = 200
+_AMENDMENT = re.compile(r"amendments(?:\[(\d+)\]\.(at|by|reason|keys))")
+_FILES = {
+    layout.METRICS: "history of metrics",
+    layout.ARTIFACTS: "artifacts",
+    layout.NOTES: "notes",
+    layout.REQUIREMENTS: "packages",
+}
+"""The files of a run that have a name of their own for people."""
 
 
 def print_log(
@@ -53,24 +62,26 @@ def print_log(
         "limit": limit or None,
     }
     last: list[Event] = []
+    removed: str | None = None
     if run is None:
         id_ = None if experiment is None else experiment.experiment_id
         entries: Iterator[tuple[Event, RunEvent | None]] = (
             (event, None) for event in list_events(repo, experiment_id=id_, **when)
         )
     else:
-        entries = ((each.event, each) for each in list_run_events(repo, _run_id(session, run), **when))
+        run_id, removed = _find(session, run)
+        entries = ((each.event, each) for each in list_run_events(repo, run_id, **when))
     entries = _remembering(entries, last)
     if reverse:
         entries = iter(list(entries)[::-1])
     if form == "json":
-        emit_json([_as_json(event, detail) for event, detail in entries])
+        emit_json([_as_json(event, detail, removed) for event, detail in entries])
     else:
         from runstone.cli.pager import page
 
         write = _line if oneline else _entry
-        page(repo, _lines(entries, write))
-    _tell_end(repo, last, is_limited=bool(limit))
+        page(repo, _lines(entries, write, removed))
+    _tell_end(repo, last, is_limited=bool(limit or since or until or run is not None))
 
 
 def parse_moment(text: str, *, is_end: bool = False) -> int:
@@ -103,20 +114,25 @@ def parse_moment(text: str, *, is_end: bool = False) -> int:
     return round(moment.timestamp() * 1000)
 
 
-def _run_id(session: "Session", text: str) -> str:
-    """The id of a run; also of one that was removed, given whole."""
-    from runstone.git.history import read_events, run_paths
+def _find(session: "Session", text: str) -> tuple[str, str | None]:
+    """The id of a run; also of one that was removed, with its name.
+
+    Raises:
+        RunNotFound: There is none, and never was.
+        RunAmbiguous: There are several, or were.
+    """
+    from runstone.tracking.events import find_past_runs
 
     try:
-        return session.run_id(text)
+        return session.run_id(text), None
     except RunNotFound:
-        try:
-            paths = run_paths(text)
-        except InvalidName:
-            paths = ()
-        if not paths or next(read_events(session.repo, paths=paths, limit=1), None) is None:
+        found = find_past_runs(session.repo, text)
+        if not found:
             raise
-        return text
+        if len(found) > 1:
+            listed = [f"{run_id}  {name or ''}" for run_id, name in found.items()]
+            raise RunAmbiguous(text, listed, is_name=text in found.values()) from None
+        return next(iter(found.items()))
 
 
 def _remembering(
@@ -131,7 +147,9 @@ def _tell_end(repo: "Repository", last: "list[Event]", *, is_limited: bool) -> N
     from runstone.git.history import is_cut
 
     if not last:
-        hint("Nothing happened yet." if not is_limited else "There is nothing to show.")
+        from runstone.cli.advice import absent_branch
+
+        hint(absent_branch(repo) or ("There is nothing to show." if is_limited else "Nothing happened yet."))
     elif is_cut(repo, last[0]):
         hint("The history ends here, since this clone is shallow. Fetch the rest: `git fetch --unshallow`")
 
@@ -139,7 +157,7 @@ def _tell_end(repo: "Repository", last: "list[Event]", *, is_limited: bool) -> N
 # --- JSON
 
 
-def _as_json(event: "Event", detail: "RunEvent | None") -> dict[str, Any]:
+def _as_json(event: "Event", detail: "RunEvent | None", removed: str | None) -> dict[str, Any]:
     document: dict[str, Any] = {
         "commit": event.commit,
         "time": format_iso(event.time),
@@ -148,7 +166,7 @@ def _as_json(event: "Event", detail: "RunEvent | None") -> dict[str, Any]:
         "subject": event.subject,
         "run_id": event.run_id,
         "run_ids": event.run_ids,
-        "run_name": event.run_name,
+        "run_name": removed if event.kind == "removed" else event.run_name,
         "status": event.status,
         "experiment": event.trailers.get("Experiment"),
         "reason": event.trailers.get("Reason"),
@@ -176,29 +194,31 @@ def _change_json(change: "Difference") -> dict[str, Any]:
 
 
 def _lines(
-    entries: "Iterable[tuple[Event, RunEvent | None]]", write: "Callable[[Event, RunEvent | None], Iterable[str]]"
+    entries: "Iterable[tuple[Event, RunEvent | None]]",
+    write: "Callable[[Event, RunEvent | None, str], Iterable[str]]",
+    removed: str | None,
 ) -> Iterator[str]:
     for event, detail in entries:
-        yield from write(event, detail)
+        yield from write(event, detail, removed if removed and event.kind == "removed" else event.title)
 
 
-def _line(event: "Event", detail: "RunEvent | None") -> Iterator[str]:
-    count = len(detail.changes) if detail is not None and detail.changes else 0
+def _line(event: "Event", detail: "RunEvent | None", title: str) -> Iterator[str]:
+    count = 0 if detail is None else len(_split(detail)[0])
     parts = [
         click.style(event.commit[:_SHORT_ID], fg="yellow"),
         format_iso(event.time)[:16].replace("T", " "),
         clean(event.author),
         clean(event.kind or ""),
-        clean(event.title),
+        clean(title),
         styled_status(event.status) if event.status else "",
         counted(count, "change") if count else "",
     ]
     yield "  ".join(part for part in parts if part)
 
 
-def _entry(event: "Event", detail: "RunEvent | None") -> Iterator[str]:
+def _entry(event: "Event", detail: "RunEvent | None", title: str) -> Iterator[str]:
     head = [click.style(event.commit[:_SHORT_ID], fg="yellow"), click.style(clean(event.kind or ""), bold=True)]
-    head += [clean(event.title), styled_status(event.status) if event.status else ""]
+    head += [clean(title), styled_status(event.status) if event.status else ""]
     yield "  ".join(part for part in head if part)
     facts = {
         "when": f"{format_iso(event.time)}  ({format_value(event.time, 'age')})",
@@ -221,7 +241,10 @@ def _entry(event: "Event", detail: "RunEvent | None") -> Iterator[str]:
 
 
 def _details(detail: "RunEvent") -> Iterator[str]:
-    for change in detail.changes or ():
+    changes, amendments = _split(detail)
+    for each in amendments:
+        yield click.style(f"amended by {clean(each.get('by', '?'))}: {clean(each.get('reason', '?'))}", bold=True)
+    for change in changes:
         sign, color = _SIGNS[change.state]
         key = clean(change.key)
         if change.state == "changed":
@@ -231,7 +254,20 @@ def _details(detail: "RunEvent") -> Iterator[str]:
         yield click.style(f"{sign} {text}", fg=color)
     for name, state in detail.files.items():
         sign, color = _SIGNS[_FILE_WORDS[state]]
-        yield click.style(f"{sign} {clean(name)} (file)", fg=color)
+        yield click.style(f"{sign} {_FILES.get(name) or f'{clean(name)} (file)'}", fg=color)
+
+
+def _split(detail: "RunEvent") -> "tuple[list[Difference], list[dict[str, Any]]]":
+    """What changed, and of the amendments that were added by whom and why: their fields say nothing else."""
+    changes: list[Difference] = []
+    amendments: dict[str, dict[str, Any]] = {}
+    for change in detail.changes or ():
+        match = _AMENDMENT.fullmatch(change.key)
+        if match is None or change.state != "added":
+            changes.append(change)
+        elif match[1]:
+            amendments.setdefault(match[1], {})[match[2]] = change.b
+    return changes, list(amendments.values())
 
 
 def _value(value: Any) -> str:

@@ -84,7 +84,10 @@ def print_run(session: "Session", run: "Run") -> None:
     _print_list("conflicts", run.conflicts)
     _print_list(
         "amendments",
-        [f"{each.get('at')}  {each.get('by')}: {each.get('reason')} ({each.get('keys')})" for each in run.amendments],
+        [
+            f"{each.get('at')}  {each.get('by')}: {each.get('reason')} ({_joined(each.get('keys'))})"
+            for each in run.amendments
+        ],
     )
     _print_artifacts(session, run)
     note = session.client.get_note(run.id)
@@ -101,6 +104,10 @@ def _print_map(title: str, values: Mapping[str, Any]) -> None:
             # A param keeps its type, so the text "1" is shown unlike the number 1.
             shown = f'"{clean(value)}"' if title == "params" and _looks_typed(value) else _whole(value)
             click.echo(f"  {clean(key).ljust(width)}  {shown}")
+
+
+def _joined(keys: Any) -> str:
+    return ", ".join(map(str, keys)) if isinstance(keys, list) else str(keys)
 
 
 def _print_list(title: str, values: Sequence[Any]) -> None:

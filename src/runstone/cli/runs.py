@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runstone.cli.command import group
-from runstone.cli.output import Form, emit, emit_json, form_options, hint, json_option, list_options
-from runstone.cli.session import EXPERIMENT, RUN, Session, pass_session
+from runstone.cli.output import Form, emit, emit_json, form_options, json_option, list_options
+from runstone.cli.run_edits import EDITS
+from runstone.cli.session import EXPERIMENT, FIELD, RUN, Session, pass_session
 
 if TYPE_CHECKING:
     from runstone.records.experiment import Experiment
 
-_POINT = "Set the last value of a metric, or the one at a step; may be repeated."
 _COLUMNS = "name,metrics.mse,params.lr,min(metrics.loss),tags.team,started,duration"
 
 
@@ -31,6 +31,10 @@ def runs() -> None:
     """
 
 
+for _edit in EDITS:
+    runs.add_command(_edit)
+
+
 @runs.command(
     "list",
     examples="""
@@ -43,7 +47,7 @@ def runs() -> None:
 )
 @click.option("-e", "--experiment", type=EXPERIMENT, help="Only runs of this experiment; name or id.")
 @click.option("--all", "with_deleted", is_flag=True, help="Deleted runs too.")
-@list_options(columns=_COLUMNS)
+@list_options(columns=_COLUMNS, fields=FIELD)
 @pass_session
 def list_(session: Session, /, **options: Any) -> None:
     """List runs, the newest first.
@@ -65,7 +69,7 @@ def list_(session: Session, /, **options: Any) -> None:
 @click.argument("filter_", metavar="FILTER")
 @click.option("-e", "--experiment", type=EXPERIMENT, help="Only runs of this experiment; name or id.")
 @click.option("--all", "with_deleted", is_flag=True, help="Deleted runs too.")
-@list_options(columns=_COLUMNS)
+@list_options(columns=_COLUMNS, fields=FIELD)
 @pass_session
 def search(session: Session, /, filter_: str, filter_string: str, **options: Any) -> None:
     """List the runs that meet FILTER.
@@ -79,6 +83,7 @@ def search(session: Session, /, filter_: str, filter_string: str, **options: Any
 
 @runs.command(
     "show",
+    short_help="Show one run, whole.",
     examples="""
     runstone runs show brave-otter-17
     runstone runs show 0192f3ab --json   the record, for programs
@@ -126,6 +131,7 @@ def metrics(session: Session, run_id: str, key: str | None, limit: int, form: Fo
 
 @runs.command(
     "artifacts",
+    short_help="List a run's artifacts, or those below PATH.",
     examples="""
     runstone runs artifacts brave-otter-17
     runstone runs artifacts brave-otter-17 model
@@ -143,159 +149,8 @@ def artifacts(session: Session, run_id: str, path: str, form: Form) -> None:
 
 
 @runs.command(
-    "rm",
-    examples="""
-    runstone runs rm brave-otter-17 0192f3ab --reason "wrong data"
-    runstone runs restore brave-otter-17   undo it
-    """,
-)
-@click.argument("run_ids", metavar="RUN...", type=RUN, nargs=-1, required=True)
-@click.option("--reason", help="Why, kept in the record.")
-@pass_session
-def rm(session: Session, run_ids: Sequence[str], reason: str | None) -> None:
-    """Delete runs: lists leave them out, and their records stay, with the reason, until they are restored."""
-    for run_id in run_ids:
-        session.client.delete_run(run_id, reason=reason)
-        click.echo(f"deleted {run_id}")
-    hint(f"Undo: `runstone runs restore {' '.join(run_ids)}`")
-    session.say_share()
-
-
-@runs.command(
-    "restore",
-    examples="""
-    runstone runs restore brave-otter-17
-    """,
-)
-@click.argument("run_ids", metavar="RUN...", type=RUN, nargs=-1, required=True)
-@pass_session
-def restore(session: Session, run_ids: Sequence[str]) -> None:
-    """Restore deleted runs."""
-    for run_id in run_ids:
-        session.client.restore_run(run_id)
-        click.echo(f"restored {run_id}")
-    session.say_share()
-
-
-@runs.command(
-    "tag",
-    examples="""
-    runstone runs tag brave-otter-17 team=growth reviewed=yes
-    runstone runs tag brave-otter-17 --delete team
-    """,
-)
-@click.argument("run_id", metavar="RUN", type=RUN)
-@click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
-@click.option("-d", "--delete", "deleted", metavar="KEY", multiple=True, help="Remove a tag; may be repeated.")
-@pass_session
-def tag(session: Session, run_id: str, pairs: Sequence[str], deleted: Sequence[str]) -> None:
-    """Set tags of a run, or delete them; without either, print them."""
-    from runstone.cli.pairs import parse_pairs
-
-    tags = parse_pairs(pairs)
-    if not tags and not deleted:
-        _print_tags(session, run_id)
-        return
-    with session.client.handle(run_id):  # one commit for all
-        for key in deleted:
-            session.client.delete_tag(run_id, key)
-        if tags:
-            session.client.log_batch(run_id, tags=tags)
-    session.say_share()
-
-
-@runs.command(
-    "amend",
-    examples="""
-    runstone runs amend brave-otter-17 --reason "measured with the wrong split" -m auc=0.71
-    runstone runs amend brave-otter-17 --reason "typo" -p lr=0.01 --delete-param lrr
-    runstone runs amend brave-otter-17 --reason "epoch 3 was cut short" -m loss=0.4@3
-    """,
-)
-@click.argument("run_id", metavar="RUN", type=RUN)
-@click.option("--reason", required=True, help="Why it was wrong; kept in the record and in the commit.")
-@click.option("-p", "--param", "params", metavar="KEY=VALUE", multiple=True, help="Set a param; may be repeated.")
-@click.option("-m", "--metric", "metrics", metavar="KEY=NUMBER[@STEP]", multiple=True, help=_POINT)
-@click.option("-t", "--tag", "tags", metavar="KEY=TEXT", multiple=True, help="Set a tag; may be repeated.")
-@click.option("--delete-param", "deleted", metavar="KEY", multiple=True, help="Take a param away; may be repeated.")
-@click.option("--name", help="What people call it.")
-@click.option("--note", metavar="TEXT", help="Its notes, as Markdown; - reads them from standard input.")
-@pass_session
-def amend(
-    session: Session,
-    run_id: str,
-    reason: str,
-    params: Sequence[str],
-    metrics: Sequence[str],
-    tags: Sequence[str],
-    deleted: Sequence[str],
-    name: str | None,
-    note: str | None,
-) -> None:
-    """Correct an ended run, and say why.
-
-    What it said before stays in the history of the branch, and the commit tells each value, old and new.
-    """
-    import sys
-
-    from runstone.cli.output import clean
-    from runstone.cli.pairs import parse_metric, parse_pairs, parse_params
-
-    points = [
-        (key, value, step if "@" in text else None) for text in metrics for key, value, step in [parse_metric(text)]
-    ]
-    changes = session.client.amend_run(
-        run_id,
-        reason=reason,
-        params=parse_params(params),
-        metrics=points,
-        tags=parse_pairs(tags),
-        delete=deleted,
-        name=name,
-        note=sys.stdin.read() if note == "-" else note,
-    )
-    for change in changes:
-        click.echo(clean(change))
-    if not changes:
-        hint("All of this was so already, so nothing was changed.")
-        return
-    session.say_share()
-
-
-@runs.command(
-    "mv",
-    examples="""
-    runstone runs mv brave-otter-17 0192f3ab churn   both, to the experiment churn
-    """,
-)
-@click.argument("run_ids", metavar="RUN...", type=RUN, nargs=-1, required=True)
-@click.argument("experiment")
-@pass_session
-def mv(session: Session, run_ids: Sequence[str], experiment: str) -> None:
-    """Put runs into another EXPERIMENT, by name or id; it is made if there is none, as `runstone log -e` does.
-
-    Their ids stay, and so does all that is found by them: artifacts, model versions, parents and children.
-    """
-    from runstone.errors import ExperimentNotFound
-    from runstone.index.experiments import find_experiment
-    from runstone.tracking.experiment import ensure_experiment
-
-    repo = session.repo
-    try:
-        target = find_experiment(repo, experiment)
-        if target.lifecycle_stage == "deleted":
-            target = ensure_experiment(repo, target.name)  # says that it is deleted, and what to do
-    except ExperimentNotFound:
-        target = ensure_experiment(repo, experiment)
-        hint(f"Made the experiment {target.name}.")
-    session.client.move_run(run_ids, target.experiment_id)
-    for run_id in run_ids:
-        click.echo(f"moved {run_id}")
-    session.say_share()
-
-
-@runs.command(
     "log",
+    short_help="Show what happened to the runs, or to one.",
     examples="""
     runstone runs log                         what happened, the newest first
     runstone runs log -n 5 --oneline          the last five, a line each
@@ -322,13 +177,6 @@ def log(session: Session, /, run: str | None, **options: Any) -> None:
     from runstone.cli.run_log import print_log
 
     print_log(session, run, **options)
-
-
-def _print_tags(session: Session, run_id: str) -> None:
-    for key, value in session.client.get_run(run_id).tags.items():
-        from runstone.cli.output import clean
-
-        click.echo(f"{clean(key)}={clean(value)}")
 
 
 def _list(

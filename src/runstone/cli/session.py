@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     AnyType = click.ParamType[Any]
 else:
     TextType = AnyType = click.ParamType  # no generic before click 8.4
-
-_COMPLETIONS = 200
 
 
 class Session:
@@ -117,19 +115,38 @@ def session_of(ctx: click.Context) -> Session:
     return root.obj
 
 
-class RunType(TextType):
-    """A run by id, by an unambiguous beginning of one, or by name; the value is its id."""
+class Word(TextType):
+    """A text that the shell completes; the value is the text.
 
-    name = "run"
+    Args:
+        name: What it is, for messages.
+        words: The function of `cli.words` that knows what there is.
+    """
+
+    def __init__(self, name: str, words: str) -> None:
+        self.name = name
+        self._words = words
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+        """What begins with what is written; outside a repository there is nothing to offer, and nowhere to say so."""
+        from click.shell_completion import CompletionItem
+
+        from runstone.cli import words
+
+        try:
+            found = getattr(words, self._words)(session_of(ctx), ctx, incomplete)
+        except RunstoneError:
+            return []
+        return [CompletionItem(word, help=help_) for word, help_ in found if word.startswith(incomplete)]
+
+
+class RunType(Word):
+    """A run by id, by an unambiguous beginning of one, or by name; the value is its id."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Find the run; raises `RunNotFound`, `RunAmbiguous`."""
         assert ctx is not None
         return session_of(ctx).run_id(str(value))
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
-        """Names and ids, the newest runs first; ids only once some of one is written."""
-        return _complete(incomplete, lambda: _run_words(session_of(ctx), incomplete))
 
 
 class ExperimentType(AnyType):
@@ -146,20 +163,15 @@ class ExperimentType(AnyType):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
         """Names of experiments."""
-        return _complete(incomplete, lambda: _experiment_words(session_of(ctx)))
+        return EXPERIMENT_NAME.shell_complete(ctx, param, incomplete)
 
 
-class ModelType(TextType):
-    """A registered model by name."""
-
-    name = "model"
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
-        """Names of models."""
-        return _complete(incomplete, lambda: _model_words(session_of(ctx)))
-
-
-RUN, EXPERIMENT, MODEL = RunType(), ExperimentType(), ModelType()
+RUN, EXPERIMENT, MODEL = RunType("run", "runs"), ExperimentType(), Word("model", "models")
+RUN_BEFORE_EXPERIMENT = RunType("run", "runs_and_experiments")
+RUN_OR_VERSION = Word("run", "runs_and_versions")
+EXPERIMENT_NAME = Word("experiment", "experiments")
+ALIAS, METRIC, REMOTE = Word("alias", "aliases"), Word("metric", "metrics"), Word("remote", "remotes")
+FIELD, SECTIONS = Word("field", "fields"), Word("sections", "sections")
 
 
 @contextmanager
@@ -192,37 +204,3 @@ def wants_color(when: str) -> bool | None:
     if when == "auto":
         return False if os.environ.get("NO_COLOR") else None
     return when == "always"
-
-
-def _complete(incomplete: str, words: Callable[[], Iterable[tuple[str, str]]]) -> "list[CompletionItem]":
-    from click.shell_completion import CompletionItem
-
-    try:
-        return [CompletionItem(word, help=help_) for word, help_ in words() if word.startswith(incomplete)]
-    except RunstoneError:
-        return []  # outside a repository there is nothing to complete, and nowhere to say so
-
-
-def _run_words(session: Session, incomplete: str) -> list[tuple[str, str]]:
-    from runstone.index.search import list_runs
-
-    pattern = incomplete.replace("'", "''").replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-    columns = ["run_name", "run_id", "status"]
-    chosen = "" if not incomplete else f"run_name LIKE '{pattern}' OR run_id LIKE '{pattern}'"
-    rows = list_runs(
-        session.workspace.repo, columns, filter_string=chosen, max_results=_COMPLETIONS, run_view_type="ALL"
-    )
-    named = [(name, f"{status} {id_}") for name, id_, status in rows]
-    return named + [(id_, f"{status} {name}") for name, id_, status in rows if incomplete]
-
-
-def _experiment_words(session: Session) -> list[tuple[str, str]]:
-    from runstone.index.experiments import list_experiments
-
-    return [(one.name, one.experiment_id) for one in list_experiments(session.workspace.repo)]
-
-
-def _model_words(session: Session) -> list[tuple[str, str]]:
-    from runstone.registry.version import list_names
-
-    return [(name, "model") for name in list_names(session.workspace.repo)]

@@ -11,7 +11,7 @@ import click
 
 from runstone.cli.command import command
 from runstone.cli.output import clean, counted, emit_json, format_size, hint, json_option
-from runstone.cli.session import Session, pass_session
+from runstone.cli.session import REMOTE, Session, pass_session
 
 if TYPE_CHECKING:
     from runstone.git.stream import Progress
@@ -27,7 +27,7 @@ _ALONE = "Share the records without their artifacts, which others then cannot ge
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:
     function = json_option(function)
     function = click.option("-q", "--quiet", is_flag=True, help="Print nothing where all is well.")(function)
-    return click.option("-r", "--remote", metavar="NAME", help=_REMOTE)(function)
+    return click.option("-r", "--remote", type=REMOTE, metavar="NAME", help=_REMOTE)(function)
 
 
 @command(

@@ -4,6 +4,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ import click
 from runstone.cli.text import Kind, clean, cut, display_width, format_value
 
 _LEAST_WIDTH = 8
+_CUT_BEFORE_HIDING = 16
 _RIGHT = {"number", "age", "duration", "size"}
 STATUS_COLORS = {
     "FINISHED": "green",
@@ -32,16 +34,18 @@ class Column:
         name: Its heading, its key in JSON, its field in CSV.
         kind: How its values are shown; JSON and CSV hold them whole. `time`, `age`: Unix milliseconds, in JSON and CSV
             as ISO 8601; `duration`: milliseconds, there seconds; `size`: bytes.
-        is_optional: Whether it may go where a terminal is too narrow for all.
+        yields: Where a terminal is too narrow for all, those with the highest number go first, of equals the last; 0
+            for one that stays.
     """
 
     name: str
     kind: Kind = "text"
-    is_optional: bool = False
+    yields: int = 0
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> None:
     """Print rows below the headings of their columns."""
+    hidden: list[str] = []
     on_terminal = sys.stdout.isatty()
     cells = [[format_value(value, column.kind) for value, column in zip(row, columns, strict=True)] for row in rows]
     headings = [clean(column.name) for column in columns]
@@ -51,6 +55,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> Non
         room = shutil.get_terminal_size().columns
         shown = _fitting(columns, widths, room)
         _shrink(widths, shown, room)
+        hidden = [column.name for at, column in enumerate(columns) if at not in shown]
     is_right = [column.kind in _RIGHT for column in columns]
     kinds = [column.kind for column in columns]
     lines = [click.style(_line(headings, shown, widths, is_right), bold=True)]
@@ -59,6 +64,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> Non
         text = _line(row, shown, widths, is_right, styles)
         lines.append(text)
     click.echo("\n".join(lines))
+    _say_hidden(hidden)
 
 
 def _colored() -> bool:
@@ -84,14 +90,20 @@ def _line(
 
 
 def _fitting(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
-    """The columns that are shown: of the optional ones, the last go first where there is no room for all."""
+    """The columns that are shown, as `Column.yields` says."""
     shown = list(range(len(columns)))
-    for at in reversed(range(len(columns))):
-        if sum(min(widths[i], 24) + 2 for i in shown) - 2 <= room:
+    for at in sorted(shown, key=lambda i: (columns[i].yields, i), reverse=True):
+        if not columns[at].yields or sum(min(widths[i], _CUT_BEFORE_HIDING) + 2 for i in shown) - 2 <= room:
             break
-        if columns[at].is_optional:
-            shown.remove(at)
+        shown.remove(at)
     return shown
+
+
+def _say_hidden(names: Sequence[str]) -> None:
+    """Say, on standard error, what the terminal was too narrow for."""
+    if names:
+        text = clean(f"No room for {', '.join(names)}. Show one all the same: `-c {quote(f'+{names[-1]}')}`")
+        click.echo(click.style(text, dim=True), err=True)
 
 
 def _shrink(widths: list[int], shown: Sequence[int], room: int) -> None:

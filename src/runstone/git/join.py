@@ -10,8 +10,9 @@ from typing import Protocol
 
 from runstone.errors import InvalidName, InvalidValue, NewerFormat, RecordInvalid
 from runstone.git import layout
-from runstone.git.merge import ABSENT, MergeNote, merge_experiment, merge_metrics, merge_run, note, put_summary
+from runstone.git.merge import ABSENT, MergeNote, merge_experiment, merge_run, note, put_summary
 from runstone.git.objects import FILE, TreeEntry
+from runstone.git.points import merge_metrics
 from runstone.git.repository import Repository
 from runstone.records.metric import Metric, format_metrics
 
@@ -66,8 +67,9 @@ class Joiner:
         points = None
         if layout.METRICS in clashes:
             with suppress(*UNREADABLE):
-                points = merge_metrics(*self._read(clashes[layout.METRICS]), where=f"the metrics of {run_id}")
+                points, corrected = merge_metrics(*self._read(clashes[layout.METRICS]), run_id=run_id)
                 files[layout.METRICS] = self.write(format_metrics(points))
+                notes += corrected
                 del clashes[layout.METRICS]
         if layout.ARTIFACTS in clashes:
             with suppress(RecordInvalid, InvalidName):

@@ -1,4 +1,4 @@
-"""Two changes of one record become one: field by field, and of `metrics.tsv` line by line.
+"""Two changes of one record become one: field by field; `points` joins what lies in `metrics.tsv`.
 
 Where both sides changed one field differently, `ours` wins: it is the event that is replayed, so the later one in the
 line. No clock is asked. What lost is told in a `MergeNote`, of which the commit's message keeps a line.
@@ -14,7 +14,7 @@ from typing import Any
 from runstone.records import yaml
 from runstone.records.document import Document
 from runstone.records.experiment import Experiment
-from runstone.records.metric import Metric, parse_metrics, summarize
+from runstone.records.metric import Metric, summarize
 from runstone.records.run import Run
 
 _MAX_VALUE = 1000
@@ -121,34 +121,6 @@ def merge_documents(base: Any, ours: Document, theirs: Document, record: str) ->
     return result, notes
 
 
-def merge_metrics(base: bytes | None, ours: bytes, theirs: bytes, *, where: str) -> list[Metric]:
-    """All points of two `metrics.tsv`: theirs, and after them those that ours has more than the base.
-
-    A line that ours took away, as a correction does, goes from theirs too.
-
-    Raises:
-        RecordInvalid, NewerFormat: One of the files cannot be read.
-    """
-    before, mine, other = (_lines(text, where) for text in (base, ours, theirs))
-    added = Counter(mine)
-    added.subtract(before)  # negative: taken away
-    kept = []
-    for line in reversed(other):
-        if added[line] < 0:
-            added[line] += 1
-        else:
-            kept.append(line)
-    fresh = []
-    for line in reversed(mine):  # of equal lines the last ones are new
-        if added[line] > 0:
-            added[line] -= 1
-            fresh.append(line)
-    kept.reverse()
-    fresh.reverse()
-    header = theirs.decode().split("\n")[:2]
-    return list(parse_metrics("\n".join([*header, *kept, *fresh, ""]), where))
-
-
 def put_summary(text: bytes, points: Sequence[Metric], *, run_id: str) -> str:
     """A `run.yaml` with the summary of its metrics made anew.
 
@@ -249,18 +221,6 @@ def _load(text: bytes | None, kind: type[Run] | type[Experiment], where: str) ->
     kind.from_document(document, "", where)
     result: Document = document
     return result
-
-
-def _lines(text: bytes | None, where: str) -> list[str]:
-    if text is None:
-        return []
-    try:
-        decoded = text.decode()
-    except UnicodeDecodeError:
-        decoded = ""  # which `parse_metrics` refuses, with a sentence
-    for _ in parse_metrics(decoded, where):
-        pass
-    return decoded.split("\n")[2:-1]
 
 
 def _update_extras(extras: Document, metrics: Any) -> None:

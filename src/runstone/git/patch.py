@@ -5,6 +5,7 @@ diff, no text conversion, git's own prefixes and colours of nobody.
 """
 
 from collections.abc import Generator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,11 @@ _FIXED = (
     "--submodule=short", "--src-prefix=a/", "--dst-prefix=b/",
 )  # fmt: skip
 SUBMODULE = "160000"
+EMPTY_TREES = {
+    "sha1": "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+    "sha256": "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
+}
+"""git knows these without having them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,19 @@ def stream_patch(
     # Both are heeded by plumbing, too: an empty line of context without its space, and escapes of names.
     settings = ["-c", "diff.suppressBlankEmpty=false", "-c", "core.quotePath=true"]
     return git_pieces(repo, [*settings, "diff-tree", *_FIXED, *shown, a, b, "--", *paths], cwd=cwd)
+
+
+def has_files(repo: Repository, commit: str, *, paths: Sequence[str], cwd: Path | None = None) -> bool:
+    """Whether a commit has any file that git's pathspecs match.
+
+    Raises:
+        GitFailed: An object is missing, or a pathspec cannot be understood.
+    """
+    nothing = EMPTY_TREES[repo.object_format]
+    arguments = ["diff-tree", "-r", "--name-only", "--no-renames", "-z", nothing, commit, "--", *paths]
+    with closing(git_pieces(repo, arguments, cwd=cwd)) as pieces, suppress(StopIteration):
+        return bool(next(pieces))
+    return False
 
 
 def _text(token: bytes) -> str:

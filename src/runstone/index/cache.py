@@ -45,8 +45,9 @@ class Index:
     Get one with `open_index`; all access goes through `read`.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, is_needed: bool = True) -> None:
         self._path = path
+        self._is_needed = is_needed
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._lock = threading.RLock()
@@ -54,8 +55,8 @@ class Index:
 
     @property
     def is_in_memory(self) -> bool:
-        """Whether no file could be used."""
-        return self._path is None
+        """Whether a file was needed, and none could be used."""
+        return self._path is None and self._is_needed
 
     def read(self, repo: Repository, work: Callable[[sqlite3.Connection], T]) -> T:
         """Bring the index up to date, then run `work` on one consistent state of it.
@@ -201,16 +202,22 @@ _INHERITED: list[OrderedDict[tuple[str, str], Index]] = []
 
 
 def open_index(repo: Repository) -> Index:
-    """The index of a repository, shared by all of this process that use it."""
+    """The index of a repository, shared by all of this process that use it.
+
+    Of one without runs it is in memory: to read where there is nothing writes nothing.
+    """
+    path: Path | None = None
+    is_needed = repo.state_dir.exists() or repo.runs_tip() is not None
     try:
-        path: Path | None = repo.cache_dir / FILE
+        if is_needed:
+            path = repo.cache_dir / FILE
     except (OSError, UsageError):  # the latter where neither the repository nor the home folder can be written
-        path = None
-    key = (str(path or repo.common_dir), repo.runs_ref)
+        pass
+    key = (str(path or repo.common_dir), repo.runs_ref if is_needed else "")
     with _OPEN_LOCK:
         index = _OPEN.get(key)
         if index is None:
-            index = _OPEN[key] = Index(path)
+            index = _OPEN[key] = Index(path, is_needed=is_needed)
             if len(_OPEN) > _KEPT_OPEN:
                 _OPEN.popitem(last=False)[1].close()
         _OPEN.move_to_end(key)

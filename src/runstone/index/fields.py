@@ -3,6 +3,7 @@
 A vocabulary is one table of attributes. The entities (`params.`, `metrics.` …) are the same everywhere.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -122,7 +123,7 @@ class Vocabulary:
                 if self.entities == ("attribute", "tag"):
                     known = f"Attributes: {', '.join(self.attributes)}; and tags: `tags.{key}`."
                 problem = f"{self.noun} have no attribute `{key}`"
-                raise FilterInvalid(kind, whole, at, problem, _nearest(key, self._names, known))
+                raise FilterInvalid(kind, whole, at, problem, _nearest(key, self._names, known), unknown=key)
             return Field("attribute", found.name, found.kind, "last", text, at)
         if name == "dataset":
             if key.lower() not in _DATASET_KEYS:
@@ -136,6 +137,14 @@ class Vocabulary:
             chosen: Part = next((p for p in PARTS if p == (part or "").lower()), "last")
             return Field("metric", key, "number", chosen, text, at)
         return Field(name, key, "param" if name == "param" else "text", "last", text, at)
+
+
+def key_field(entity: Entity, key: str) -> str:
+    """A metric, param or tag as filters name it, in quotes where its key needs them."""
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.]*", key):
+        return f"{_PLURAL[entity]}.{key}"
+    escaped = key.replace('"', '""')
+    return f'{_PLURAL[entity]}."{escaped}"'
 
 
 def _nearest(word: str, known: Mapping[str, object], otherwise: str) -> str:
@@ -154,15 +163,18 @@ RUNS = Vocabulary(
         Attribute("user_id", aliases=("user",)),
         Attribute("start_time", "time", ("created", "started")),
         Attribute("end_time", "time", ("ended",)),
+        Attribute("duration", "number"),  # in seconds
         Attribute("artifact_uri"),
         Attribute("experiment_id"),
         Attribute("experiment_name", aliases=("experiment",)),
         Attribute("lifecycle_stage", aliases=("lifecycle",)),
         Attribute("parent", aliases=("parent_run_id", "parent_id")),
+        Attribute("rerun_of"),
         Attribute("commit"),
         Attribute("branch"),
         Attribute("snapshot"),
         Attribute("dirty", "flag"),
+        Attribute("command"),
     ),
     ("attribute", "param", "metric", "tag", "dataset"),
     {

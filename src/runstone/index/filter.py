@@ -12,7 +12,7 @@ to one meaning:
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from runstone.errors import FilterInvalid
@@ -105,6 +105,18 @@ def parse_order_by(order_by: Sequence[str] | str | None, vocabulary: Vocabulary)
 def parse_column(text: str, vocabulary: Vocabulary) -> Field:
     """Read one field, as a column to show; raises `FilterInvalid`."""
     return _field(grammar.parse_column(text), "column", text, vocabulary)
+
+
+def list_fields(condition: Filter | None) -> Iterator[Field]:
+    """What a filter compares, in its order; what it only asks to be there or not is left out."""
+    if isinstance(condition, Comparison):
+        if condition.operator != "NULL":
+            yield condition.field
+    elif isinstance(condition, And | Or):
+        for term in condition.terms:
+            yield from list_fields(term)
+    elif isinstance(condition, Not):
+        yield from list_fields(condition.term)
 
 
 # --- checking

@@ -14,6 +14,7 @@ from runstone.index.fields import RUNS, Field, Vocabulary
 from runstone.index.filter import parse_column, parse_filter, parse_order_by
 from runstone.index.paging import PagedList as PagedList
 from runstone.index.paging import check_max_results, page, parse_page_token
+from runstone.index.prefix import shortest_prefixes
 from runstone.records.document import format_time
 from runstone.records.run import Run
 
@@ -154,20 +155,24 @@ def get_run(repo: Repository, run_id: str) -> Run:
 def resolve_run(repo: Repository, prefix_or_name: str) -> str:
     """The id of the one run that has this id, begins with it, or bears this name.
 
+    Of several that bear the name, those that repeat another of them are left out: `rerun` keeps the name.
+
     Raises:
         RunNotFound: There is none.
         RunAmbiguous: There are several, and the error lists them.
     """
     text = prefix_or_name
 
-    def work(connection: sqlite3.Connection) -> list[tuple[str, str, int]]:
-        chosen = "SELECT id, name, started FROM run WHERE shown AND"
+    def work(connection: sqlite3.Connection) -> list[tuple[str, str, int, str]]:
+        chosen = "SELECT id, name, started, status FROM run WHERE shown AND"
         last = "ORDER BY lifecycle, started DESC, id"
         conditions: list[tuple[str, tuple[str, ...]]] = [("id = ?", (text,)), ("name = ?", (text,))]
         if text:
             conditions.insert(1, ("id >= ? AND id < ?", (text, text + "\U0010ffff")))
         for condition, values in conditions:
             found = connection.execute(f"{chosen} {condition} {last}", values).fetchall()
+            if len(found) > 1 and condition == "name = ?":
+                return _without_reruns(connection, found)
             if found:
                 return found
         return []
@@ -176,8 +181,30 @@ def resolve_run(repo: Repository, prefix_or_name: str) -> str:
     if not found:
         raise RunNotFound(text)
     if len(found) > 1:
-        raise RunAmbiguous(text, [f"{id_}  {name}  started {format_time(started)}" for id_, name, started in found])
+        short = shortest_prefixes(repo, [row[0] for row in found])
+        listed = [f"{short[id_]}  {name}  started {format_time(at)}  {status}" for id_, name, at, status in found]
+        raise RunAmbiguous(text, listed, is_name=all(row[1] == text for row in found))
     return found[0][0]
+
+
+def _without_reruns(
+    connection: sqlite3.Connection, found: list[tuple[str, str, int, str]]
+) -> list[tuple[str, str, int, str]]:
+    """The runs that repeat none of the others, not even through runs of other names; all where a circle is claimed."""
+    ids = {row[0] for row in found}
+
+    def repeats(run_id: str) -> bool:
+        seen = {run_id}
+        while True:
+            row = connection.execute("SELECT rerun_of FROM run WHERE shown AND id = ?", (run_id,)).fetchone()
+            if row is None or row[0] is None or row[0] in seen:
+                return False
+            run_id = row[0]
+            if run_id in ids:
+                return True
+            seen.add(run_id)
+
+    return [row for row in found if not repeats(row[0])] or found
 
 
 def search_rows(

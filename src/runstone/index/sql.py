@@ -22,15 +22,18 @@ _ATTRIBUTES = {
     "user_id": ("r.user", False),
     "start_time": ("r.started", False),
     "end_time": ("r.ended", True),
+    "duration": ("(max(0, r.ended - r.started) / 1000.0)", True),
     "artifact_uri": ("'runs:/' || r.id", False),
     "experiment_id": ("r.experiment_id", False),
     "experiment_name": ("r.experiment_name", False),
     "lifecycle_stage": ("r.lifecycle", False),
     "parent": ("r.parent", True),
+    "rerun_of": ("r.rerun_of", True),
     "commit": ("r.git_commit", True),
     "branch": ("r.branch", True),
     "snapshot": ("r.snapshot", True),
     "dirty": ("r.dirty", True),
+    "command": ("r.command", True),
 }
 
 

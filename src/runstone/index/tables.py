@@ -10,13 +10,14 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable
 from operator import itemgetter
+from shlex import join
 from typing import Any
 
 from runstone.index.values import param_number, param_text
 from runstone.records.experiment import Experiment
 from runstone.records.run import Run
 
-VERSION = 1
+VERSION = 2
 """Of the tables. An index with another one is made anew."""
 
 APPLICATION = 0x52554E53
@@ -32,7 +33,7 @@ CREATE TABLE run (
   run INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, live INTEGER NOT NULL, shown INTEGER NOT NULL,
   id TEXT NOT NULL, name TEXT NOT NULL, experiment_id TEXT NOT NULL, experiment_name TEXT NOT NULL,
   status TEXT NOT NULL, user TEXT NOT NULL, started INTEGER NOT NULL, ended INTEGER, lifecycle TEXT NOT NULL,
-  parent TEXT, git_commit TEXT, branch TEXT, snapshot TEXT, dirty INTEGER
+  parent TEXT, git_commit TEXT, branch TEXT, snapshot TEXT, dirty INTEGER, rerun_of TEXT, command TEXT
 );
 CREATE INDEX run_by_id ON run (id);
 CREATE INDEX run_by_start ON run (started DESC, id);
@@ -49,7 +50,7 @@ CREATE TABLE broken (path TEXT PRIMARY KEY, problem TEXT NOT NULL);
 CREATE TABLE live (id TEXT PRIMARY KEY, token TEXT NOT NULL);
 """
 _CONTENT = "state key run document param metric tag dataset experiment broken live".split()
-_COLUMNS = {"run": 18, "document": 2, "param": 3, "metric": 6, "tag": 2, "dataset": 4}
+_COLUMNS = {"run": 20, "document": 2, "param": 3, "metric": 6, "tag": 2, "dataset": 4}
 _ROWS_AT_ONCE = 20_000
 
 
@@ -157,6 +158,8 @@ class Writer:
                     _text_or_none(source.branch),
                     _text_or_none(source.snapshot),
                     source.dirty,
+                    _text_or_none(run.rerun_of),
+                    _text(join(source.command)) if source.command else None,
                 )
             ],
             "document": [(number, json.dumps(run.to_document(), separators=(",", ":")))],

@@ -22,6 +22,7 @@ from runstone.git.repository import Repository
 from runstone.records import yaml
 from runstone.records.document import Document
 from runstone.records.model import ModelReference, VersionBody
+from runstone.registry.held import need_bytes
 from runstone.tracking.read import need_recorded
 from runstone.tracking.values import check_text
 from runstone.tracking.workspace import Workspace
@@ -99,6 +100,8 @@ def register_version(
         NotYetRegistered: It has not ended, so there is no commit to tag yet.
         RunstoneError: It is deleted.
         NotAModel: The folder is no model, or not there.
+        ArtifactMissing: Its bytes are neither in the cache nor on the DVC remote.
+        RemoteFailed: They are not in the cache, and the DVC remote cannot be asked.
         InvalidName: The name cannot be used, or differs from another model's by case alone.
     """
     name = check_model(name)
@@ -112,6 +115,7 @@ def register_version(
     if recorded.run.lifecycle == "deleted":
         raise RunstoneError(f"Run {source.run_id} is deleted. Restore it: `runstone runs restore {source.run_id}`")
     reference = _reference(recorded.run.models, source)
+    need_bytes(workspace, source, recorded, reference)
     commit = run_commit(repo, recorded.folder)
     body = VersionBody(
         model=name,

@@ -1,6 +1,6 @@
 """What can be wrong with refs and work trees: found here for `doctor`, and told to `mend` where it can be repaired."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,12 +24,14 @@ class LostTree:
         is_gone: Whether its folder is gone; else it and the repository do not find each other.
         commit: What is checked out there.
         is_safe: Whether a ref leads to that commit, so that nothing is lost when git forgets the work tree.
+        owner: The repository whose work tree it is, and of which this one is a copy; None if it is ours.
     """
 
     path: Path
     is_gone: bool
     commit: str | None
     is_safe: bool
+    owner: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,9 @@ def lost_worktrees(repo: Repository) -> list[LostTree]:
         if not tree.path.exists():
             found.append(LostTree(tree.path, True, tree.commit, _is_held(repo, tree.commit)))
         elif not _leads_here(repo, tree.path):
-            found.append(LostTree(tree.path, False, tree.commit, True))
+            owner = _owner(tree.path)
+            is_safe = owner is None or _is_held(repo, tree.commit)
+            found.append(LostTree(tree.path, False, tree.commit, is_safe, owner))
     # Asked from inside a linked work tree that was moved: git still has the old place on record.
     if repo.work_tree is not None and repo.git_dir != repo.common_dir:
         noted = repo.git_dir / "gitdir"
@@ -89,19 +93,42 @@ def diverged_tags(repo: Repository) -> list[Diverged]:
 
 
 def unreachable_versions(repo: Repository) -> list[str]:
-    """Tags of model versions on a commit that the branch of runs does not lead to, here or as a remote has it."""
+    """Tags of model versions on a commit that the branch of runs does not lead to, here or as a remote has it.
+
+    Where a shallow clone has cut the branch, what lies before the cut cannot be told from what is not on it: none.
+    """
     branch = repo.config.branch
     remotes = repo.refs.list("refs/remotes/")
     tips = [oid for name, oid in remotes.items() if name.endswith(f"/{branch}") and name.count("/") == 3]
     tip = repo.runs_tip()
     tips += [tip] if tip is not None else []
     commits = dict(_version_commits(repo))
-    if not commits:
+    if not commits or is_cut(repo, tips):
         return []
     wanted = "\n".join([*commits.values(), *(f"^{oid}" for oid in tips), ""])
     _, out = repo.git("rev-list", "--stdin", input=wanted.encode())
     unreachable = set(out.decode().split())
     return [tag for tag, oid in commits.items() if oid in unreachable]
+
+
+def is_cut(repo: Repository, tips: Sequence[str]) -> bool:
+    """Whether a shallow clone has only the end of the line of one of these commits."""
+    if not repo.shallow or not tips:
+        return False
+    try:
+        cut = (repo.common_dir / "shallow").read_text("ascii", "replace").split()
+    except FileNotFoundError:  # the rest has been fetched since
+        return False
+    _, out = repo.git("rev-list", "--first-parent", "--max-parents=0", *tips)
+    return not set(cut).isdisjoint(out.decode().split())
+
+
+def own_folder(repo: Repository, path: Path) -> Path | None:
+    """Git's folder for a linked work tree in this repository, whether or not the work tree leads to it."""
+    for noted in (repo.common_dir / "worktrees").glob("*/gitdir"):
+        if _is_noted(noted, path):
+            return noted.parent
+    return None
 
 
 def ahead_behind(repo: Repository, ours: str, theirs: str) -> tuple[int, int]:
@@ -137,6 +164,17 @@ def _leads_here(repo: Repository, path: Path) -> bool:
     if code:
         return False
     return Path(out.decode("utf-8", "surrogateescape").rstrip("\n")).resolve() == repo.common_dir.resolve()
+
+
+def _owner(path: Path) -> Path | None:
+    """The repository that a linked work tree leads to, if that knows it: then it is its own, and not lost at all."""
+    try:
+        text = (path / ".git").read_text("utf-8", "surrogateescape")
+        folder = path / text.removeprefix("gitdir:").strip()
+        back = (folder / (folder / "gitdir").read_text("utf-8", "surrogateescape").strip()).resolve()
+    except (OSError, ValueError):
+        return None
+    return folder.resolve().parent.parent if back == (path / ".git").resolve() else None
 
 
 def _is_noted(noted: Path, path: Path) -> bool:

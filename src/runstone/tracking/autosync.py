@@ -118,11 +118,16 @@ def state(workspace: Workspace) -> SyncState:
         known = repo.refs.read(f"refs/runstone/synced/{remote}")
         span = [tip, f"^{known}"] if known is not None else [tip]
         waiting = int(repo.git("rev-list", "--first-parent", "--count", *span)[1])
+    return SyncState(remote, waiting, *(last_failure(repo) or ()))
+
+
+def last_failure(repo: Repository) -> tuple[str, float] | None:
+    """What the last sync in the background failed of, and when; None if it did not, or one has succeeded since."""
     try:
         failed = json.loads(failure_file(repo).read_text(encoding="utf-8"))
-        return SyncState(remote, waiting, str(failed["why"]), float(failed["at"]))
+        return str(failed["why"]), float(failed["at"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return SyncState(remote, waiting)
+        return None
 
 
 def failure_file(repo: Repository) -> Path:

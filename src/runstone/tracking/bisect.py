@@ -5,18 +5,22 @@ condition speaks of is neither good nor bad.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 
 from runstone.errors import FilterInvalid, UsageError
 from runstone.git.history import is_cut, read_recordings
 from runstone.git.repository import Repository
-from runstone.index.fields import RUNS
-from runstone.index.filter import And, Comparison, Filter, Not, Or, parse_filter
+from runstone.index.fields import RUNS, key_field
+from runstone.index.filter import list_fields, parse_filter
 from runstone.index.search import list_runs
 
 FINISHED = "status = 'FINISHED'"
+_NAMED = 5
+"""Experiments that a message names at most."""
+
 _BARE = re.compile(
     r"\s*(?P<name>.+?)\s*(?P<operator><=|>=|!=|=|<|>)\s*(?P<value>[-+]?[0-9.][0-9.eE+-]*|[-+]?inf|nan)\s*"
 )
@@ -77,30 +81,37 @@ def find_crossing(
     experiment_ids: Sequence[str] | None = None,
     filter_string: str = FINISHED,
     first: bool = False,
+    reruns: bool = False,
 ) -> Crossing:
     """Find where runs went from good to bad.
 
     Args:
         repo: The repository.
         condition: What is bad: a filter, as `metrics.rmse > 60`, or a metric's name with a bound, as `val/acc < 0.9`.
-        experiment_ids: Only runs of these experiments; None for all.
+        experiment_ids: Only runs of these experiments; None for those of the only one that has such runs.
         filter_string: Only runs that meet this filter.
         first: Where it happened for the first time; else for the last: into the newest stretch of bad runs.
+        reruns: Whether runs that repeat others count: such a one says when old code ran again, not when code changed.
 
     Raises:
         FilterInvalid: The condition or the filter cannot be understood.
+        UsageError: Runs of several experiments have what the condition speaks of, and nobody said which are meant.
     """
     condition = _complete(repo, condition)
-    fields = tuple(dict.fromkeys(_fields(parse_filter(condition, RUNS))))
-    joined = f"({condition})" if not filter_string.strip() else f"({filter_string}) AND ({condition})"
-    rows = list_runs(repo, ["run_id", "run_name", *fields], experiment_ids=experiment_ids, filter_string=filter_string)
+    fields = tuple(dict.fromkeys(field.text for field in list_fields(parse_filter(condition, RUNS))))
+    chosen = [each for each in (filter_string, "" if reruns else "rerun_of IS NULL") if each.strip()]
+    filter_string, joined = (" AND ".join(f"({each})" for each in terms) for terms in (chosen, [*chosen, condition]))
+    columns = ["run_id", "run_name", "experiment_id", "experiment_name", *fields]
+    rows = list_runs(repo, columns, experiment_ids=experiment_ids, filter_string=filter_string)
+    if experiment_ids is None:
+        _need_one_experiment({row[2]: row[3] for row in rows if None not in row[4:]}, fields)
     bad_ids = {id_ for (id_,) in list_runs(repo, ["run_id"], experiment_ids=experiment_ids, filter_string=joined)}
     recordings = read_recordings(repo)
     place = {run_id: at for at, run_id in enumerate(recordings)}
     known = sorted((row for row in rows if row[0] in place), key=lambda row: place[row[0]])
     line = [
         Measured(id_, name, tuple(values), id_ in bad_ids, recordings[id_].commit)
-        for id_, name, *values in known
+        for id_, name, _, _, *values in known
         if None not in values
     ]
     crossings = [at for at in range(1, len(line)) if line[at].is_bad and not line[at - 1].is_bad]
@@ -126,17 +137,23 @@ def metric_condition(name: str, *, above: float | None = None, below: float | No
     Raises:
         UsageError: There is no bound.
     """
-    field = name if re.match(r"(?:metrics?\.|(?:min|max|last|count|step)\s*\()", name) else quote_metric(name)
+    field = name if re.match(r"(?:metrics?\.|(?:min|max|last|count|step)\s*\()", name) else key_field("metric", name)
     bounds = [f"{field} {sign} {value!r}" for sign, value in ((">", above), ("<", below)) if value is not None]
     if not bounds:
         raise UsageError("A metric needs a bound: --above X or --below X.")
     return " OR ".join([*bounds, f"{field} = nan"])
 
 
-def quote_metric(name: str) -> str:
-    """A metric as filters name it, whatever its name."""
-    escaped = name.replace('"', '""')
-    return f'metrics."{escaped}"'
+def _need_one_experiment(names: Mapping[str, str], fields: Sequence[str]) -> None:
+    """Raise `UsageError` where there are several: between runs of different experiments nothing crosses."""
+    if len(names) < 2:
+        return
+    listed = sorted(names.values())
+    more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
+    raise UsageError(
+        f"Runs of {len(listed)} experiments have {', '.join(fields)}: {', '.join(listed[:_NAMED])}{more}. "
+        f"Say of which: `-e {quote(listed[0])}`"
+    )
 
 
 def _complete(repo: Repository, condition: str) -> str:
@@ -148,19 +165,7 @@ def _complete(repo: Repository, condition: str) -> str:
         parse_filter(condition, RUNS)
         return condition
     except FilterInvalid:
-        field = quote_metric(match["name"])
+        field = key_field("metric", match["name"])
         if not list_runs(repo, ["run_id"], filter_string=f"{field} IS NOT NULL", run_view_type="ALL", max_results=1):
             raise
         return f"{field} {match['operator']} {match['value']}"
-
-
-def _fields(condition: Filter | None) -> Iterator[str]:
-    """What a condition compares, as written."""
-    if isinstance(condition, Comparison):
-        if condition.operator != "NULL":
-            yield condition.field.text
-    elif isinstance(condition, And | Or):
-        for term in condition.terms:
-            yield from _fields(term)
-    elif isinstance(condition, Not):
-        yield from _fields(condition.term)

@@ -10,7 +10,7 @@ from pathlib import Path
 from runstone.errors import GitFailed
 from runstone.git.history import read_events, run_paths
 from runstone.git.objects import is_object_id
-from runstone.git.patch import FileChange, compare_trees
+from runstone.git.patch import FileChange, compare_trees, has_files
 from runstone.git.repository import Repository
 from runstone.records.document import Document
 from runstone.records.run import Run
@@ -29,6 +29,7 @@ class CodeComparison:
         left_out_a: What the snapshot of the first run does not hold, as `{path, reason}`.
         left_out_b: What that of the second does not.
         paths: git's pathspecs that `files` is restricted to.
+        is_matched: Whether either of the two has a file that `paths` match.
     """
 
     a: str | None
@@ -39,6 +40,7 @@ class CodeComparison:
     left_out_a: tuple[Document, ...] = ()
     left_out_b: tuple[Document, ...] = ()
     paths: tuple[str, ...] = ()
+    is_matched: bool = True
 
     @property
     def is_same(self) -> bool | None:
@@ -75,15 +77,18 @@ def compare_code(
     missing = tuple(each for each in dict.fromkeys((code_a, code_b)) if each is not None and not has_commit(repo, each))
     unkept = tuple(dict.fromkeys(run.id for run in (a, b) if run.source.dirty and run.source.snapshot is None))
     files: tuple[FileChange, ...] | None = None
+    is_matched = True
     if code_a is not None and code_b is not None and not missing:
         try:
             files = () if code_a == code_b else compare_trees(repo, code_a, code_b, paths=paths, cwd=cwd)
+            if paths and not files:  # then what matches is in both, or in neither
+                is_matched = has_files(repo, code_a, paths=paths, cwd=cwd)
         except GitFailed:
             if paths:
                 raise  # it may be a pathspec that git refuses
             missing = (code_a, code_b)  # the commits are here, and not all below them
     return CodeComparison(
-        code_a, code_b, missing, files, unkept, a.source.left_out, b.source.left_out, tuple(paths)
+        code_a, code_b, missing, files, unkept, a.source.left_out, b.source.left_out, tuple(paths), is_matched
     )  # fmt: skip
 
 

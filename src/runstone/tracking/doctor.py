@@ -194,7 +194,11 @@ def _tags(workspace: Workspace) -> Finding:
         detail = f"{_counted(len(lost), 'version')} on a commit that the branch of runs does not lead to, as {lost[0]}"
         step = "Get the runs that they are of: `runstone sync`. The tags hold on to their commits meanwhile."
         return Finding("version tags", "warn", detail, step)
-    return Finding("version tags", "ok", "each is on a commit of the branch of runs")
+    detail = "each is on a commit of the branch of runs"
+    tip = repo.runs_tip()
+    if tip is not None and ailments.is_cut(repo, [tip]):
+        detail = "the same as on the remotes; this clone is shallow, so older runs than it has were not looked for"
+    return Finding("version tags", "ok", detail)
 
 
 def _worktrees(workspace: Workspace) -> Finding:
@@ -202,6 +206,12 @@ def _worktrees(workspace: Workspace) -> Finding:
     if not lost:
         return Finding("work trees", "ok", "all are where git expects them")
     one = lost[0]
+    if one.owner is not None:
+        step = "Forget it here; there, nothing changes: `runstone doctor --fix`"
+        if not one.is_safe:
+            step = f"No branch leads to what is checked out there. Keep it: `git branch NAME {one.commit}`, then --fix"
+        detail = f"{one.path} is one of {one.owner}, of which this repository is a copy"
+        return Finding("work trees", "warn", detail, step)
     what = "is gone" if one.is_gone else "was moved, or the repository was"
     step = "Mend it: `runstone doctor --fix`"
     if one.is_gone and not one.is_safe:
@@ -227,7 +237,9 @@ def _objects(workspace: Workspace) -> Finding:
         _, out = repo.git("ls-tree", "-r", "-t", "-z", "--full-tree", tip)
     except GitFailed as failure:
         return Finding("objects", "fail", failure.stderr.splitlines()[0] if failure.stderr else str(failure), advice)
-    oids = sorted({line.split(b" ")[2][: len(tip)] for line in out.split(b"\0") if line})
+    # The commit that a stray submodule is at lies in another repository.
+    lines = [line for line in out.split(b"\0") if line and not line.startswith(b"160000 ")]
+    oids = sorted({line.split(b" ")[2][: len(tip)] for line in lines})
     _, answers = repo.git("cat-file", "--batch-check", input=b"\n".join(oids) + b"\n")
     missing = [line.split()[0].decode() for line in answers.splitlines() if line.endswith(b" missing")]
     if missing:

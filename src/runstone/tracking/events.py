@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from runstone.errors import RunstoneError
+from runstone.errors import InvalidName, RunstoneError
 from runstone.git import layout
 from runstone.git.history import Event, FileEdit, experiment_paths, read_events, run_paths
 from runstone.git.repository import Repository
@@ -65,6 +65,38 @@ def list_run_events(
     """As `list_events`, of one run, with what each changed; also of one that was removed since."""
     events = read_events(repo, paths=run_paths(run_id), with_files=True)
     return (_run_event(repo, event) for event in islice(_within(events, since, until), limit))
+
+
+def find_past_runs(repo: Repository, text: str) -> dict[str, str | None]:
+    """The runs of all of history whose id begins with a text, or else those that once bore it as their name.
+
+    By what the messages of the events say, so that runs count that were removed since; by the paths of their records
+    for a whole id. Id → the newest name that is told of it.
+    """
+    by_id: dict[str, str | None] = {}
+    names: dict[str, str | None] = {}
+    named: dict[str, None] = {}
+    for event in read_events(repo):
+        for run_id in event.run_ids:
+            names[run_id] = names.get(run_id) or event.run_name
+            if text and run_id.startswith(text):
+                by_id[run_id] = None
+            if event.run_name == text:
+                named[run_id] = None
+    if not by_id and not named and is_known(repo, text):
+        by_id[text] = None
+    if text in by_id:
+        return {text: names.get(text)}
+    return {run_id: names.get(run_id) for run_id in by_id or named}
+
+
+def is_known(repo: Repository, run_id: str) -> bool:
+    """Whether any event touched the folder of a run of this very id."""
+    try:
+        paths = run_paths(run_id)
+    except InvalidName:
+        return False
+    return next(read_events(repo, paths=paths, limit=1), None) is not None
 
 
 def record_changes(before: Document, after: Document) -> "tuple[Difference, ...]":

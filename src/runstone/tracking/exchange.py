@@ -24,6 +24,7 @@ from runstone.git.repository import Repository
 from runstone.git.stream import Progress
 from runstone.tracking import push as pushing
 from runstone.tracking import version_tags
+from runstone.tracking.ailments import is_cut
 from runstone.tracking.version_tags import VersionTag
 from runstone.tracking.workspace import Workspace
 
@@ -133,11 +134,7 @@ class Exchange:
         if not self._repo.shallow:
             return False
         known = self._repo.refs.read(self._tracking)
-        if known is None:
-            return True
-        _, out = self._repo.git("rev-list", "--first-parent", "--max-parents=0", known)
-        cut = (self._repo.common_dir / "shallow").read_text("ascii", "replace").split()
-        return not set(cut).isdisjoint(out.decode().split())
+        return known is None or is_cut(self._repo, [known])
 
     def join(self) -> None:
         """Put the local events that the remote does not have on top of its tip.
@@ -304,6 +301,7 @@ class Exchange:
         if remote is None:
             raise ArtifactsNotShared(sorted(new), _NO_DVC_REMOTE)
         digests = {digest for found in new.values() for digest in found}
+        pushing.need_used_folder(self._workspace, remote)
         try:
             moved = remote.push(digests, store.cache, labelled("artifacts", self._progress))
         except ArtifactMissing as error:

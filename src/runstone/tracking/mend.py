@@ -1,6 +1,7 @@
 """Repair what `tracking.doctor` finds and what can be repaired without losing anything."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from runstone.git.process import run_git
 from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
 from runstone.tracking import ailments
-from runstone.tracking.ailments import REMOTE_TAGS, TAGS, Diverged
+from runstone.tracking.ailments import REMOTE_TAGS, TAGS, Diverged, LostTree
 from runstone.tracking.doctor import empty_objects, stale_locks
 from runstone.tracking.workspace import Workspace
 
@@ -163,7 +164,9 @@ def _mend_worktrees(repo: Repository) -> Iterator[str]:
     command = [f"--git-dir={repo.common_dir}", "worktree"]
     for tree in ailments.lost_worktrees(repo):
         try:
-            if not tree.is_gone:
+            if tree.owner is not None:
+                yield from _forget(repo, tree)
+            elif not tree.is_gone:
                 run_git([*command, "repair", "--", str(tree.path)], cwd=repo.common_dir)
                 yield f"found the work tree {tree.path} again"
             elif tree.is_safe:
@@ -171,3 +174,12 @@ def _mend_worktrees(repo: Repository) -> Iterator[str]:
                 yield f"forgot the work tree {tree.path}, which is gone"
         except GitFailed as failure:
             yield f"the work tree {tree.path} could not be mended: {failure.stderr}"
+
+
+def _forget(repo: Repository, tree: LostTree) -> Iterator[str]:
+    """Forget, in a copy of a repository, a work tree of the original, which keeps it: `git worktree` would take it."""
+    folder = ailments.own_folder(repo, tree.path)
+    if folder is None or not tree.is_safe:
+        return
+    shutil.rmtree(folder)
+    yield f"forgot the work tree {tree.path}, which is one of {tree.owner}"

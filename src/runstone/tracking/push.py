@@ -4,16 +4,18 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from runstone.artifacts.config import public_remotes
 from runstone.artifacts.descriptor import check_digest
 from runstone.artifacts.pointer import parse_pointer
-from runstone.errors import InvalidName
+from runstone.errors import InvalidName, RemoteFailed
 from runstone.git import layout
 from runstone.git.branch import DVC_CONFIG, Draft, read_runs, update_runs
+from runstone.names import encode_component
 from runstone.tracking.read import need_recorded
 from runstone.tracking.workspace import Workspace
 
 if TYPE_CHECKING:
-    from runstone.artifacts.remote import Transfer
+    from runstone.artifacts.remote import Remote, Transfer
 
 Progress = Callable[[int, int], None]
 
@@ -32,7 +34,9 @@ def push_runs(
     """
     digests = _folder_digests(workspace, run_ids)
     publish_remote(workspace)
-    return workspace.artifacts.push(digests, remote=remote, progress=progress)
+    chosen = workspace.artifacts.need_remote(remote)
+    need_used_folder(workspace, chosen)
+    return chosen.push(digests, workspace.artifacts.cache, progress)
 
 
 def pull_runs(
@@ -46,6 +50,47 @@ def pull_runs(
         RemoteFailed: The remote did not give it.
     """
     return workspace.artifacts.pull(_folder_digests(workspace, run_ids), remote=remote, progress=progress)
+
+
+def need_used_folder(workspace: Workspace, remote: "Remote") -> None:
+    """See that a remote that is a folder is there, unless this is the first push to it, which makes the folder.
+
+    A path that is right in one clone may lead elsewhere in another, or to a disk that is not mounted: what was sent to
+    a folder made there, nobody else would find.
+
+    Raises:
+        RemoteFailed: The folder does not exist, and what is shared already has artifacts there.
+    """
+    try:
+        remote.need_folder()
+    except RemoteFailed:
+        if _was_used(workspace, remote):
+            raise
+
+
+def stored_ref(remote: str) -> str:
+    """Up to where, in a repository with no git remote, the artifacts have been sent to a DVC remote."""
+    return f"refs/runstone/stored/{encode_component(remote)}"
+
+
+def _was_used(workspace: Workspace, remote: "Remote") -> bool:
+    """Whether a git remote has runs with artifacts and names this DVC remote for them, or it was sent some."""
+    repo = workspace.repo
+    if repo.refs.read(stored_ref(remote.name)) is not None:
+        return True
+    seen = repo.refs.list("refs/remotes/")
+    branch = repo.config.branch
+    tips = {oid for ref, oid in seen.items() if ref.removeprefix("refs/remotes/").partition("/")[2] == branch}
+    for tip in tips | set(repo.refs.list("refs/runstone/synced/").values()):
+        if repo.objects.resolve(tip) is None:
+            continue
+        text = Draft(repo, tip).read(DVC_CONFIG) or b""
+        named = public_remotes(text.decode(errors="replace")).get(remote.name, {}).get("url")
+        if remote.shared_url is None or named == remote.shared_url:
+            _, out = repo.git("ls-tree", "-r", "--name-only", "-z", tip, "--", f"{layout.EXPERIMENTS}/")
+            if f"/{layout.ARTIFACTS}\0".encode() in out:
+                return True
+    return False
 
 
 def publish_remote(workspace: Workspace) -> None:

@@ -6,9 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from runstone.artifacts.config import Place, format_config, parse_config, public_config, without_user
+from runstone.artifacts.config import (
+    Place,
+    default_remote,
+    format_config,
+    parse_config,
+    public_config,
+    public_remotes,
+    read_config,
+    without_user,
+)
 from runstone.errors import InvalidValue, UsageError
-from runstone.git.branch import DVC_CONFIG, Draft, update_runs
+from runstone.git.branch import DVC_CONFIG, Draft, read_runs, update_runs
 from runstone.git.process import run_git
 from runstone.git.repository import CONFIG_FILE, Repository
 from runstone.records import yaml
@@ -70,6 +79,49 @@ def begin(path: str | os.PathLike[str] | None, settings: Mapping[str, str], remo
 
     update_runs(repo, change)
     return Begun(repo, written, done["begun"], done["remote"])
+
+
+def set_local_remote(repo: Repository, remote: str) -> Path:
+    """Tell this clone alone where the DVC remote is that the others know under another URL, or do not know.
+
+    Args:
+        repo: The repository.
+        remote: A folder, or a URL that DVC knows.
+
+    Returns:
+        The file that says it.
+
+    Writes:
+        `dvc.local` in Runstone's folder of the repository.
+
+    Raises:
+        UsageError: A work tree with a `.dvc`, where DVC's own command is the one that changes remotes.
+    """
+    place = Place.find(repo.work_tree, repo.state_dir)
+    if place.dvc_dir is not None:
+        file = place.dvc_dir / "config"
+        text = file.read_text("utf-8", "replace") if file.exists() else ""
+        name = default_remote(parse_config(text), public_remotes(text)) or "NAME"
+        raise UsageError(
+            f"This repository has DVC's own settings in {place.dvc_dir.name}, so this clone is told there: "
+            f"`dvc remote modify --local {name} url {remote}`"
+        )
+    shared = (read_runs(repo).read(DVC_CONFIG) or b"").decode("utf-8", "replace")
+    name = default_remote(parse_config(shared), public_remotes(shared)) or REMOTE_NAME
+    sections = read_config(place.local_config)
+    url = Path(remote).expanduser().resolve().as_posix() if "://" not in remote else remote
+    sections.setdefault(f'remote "{name}"', {})["url"] = url
+    temporary = repo.writable_state("") / f"{place.local_config.name}.tmp"
+    # What stands there already may be secret.
+    with open(temporary, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as opened:
+        opened.write(format_config(sections))
+    temporary.replace(place.local_config)
+    return place.local_config
+
+
+def is_relative(remote: str) -> bool:
+    """Whether a remote is a folder named as seen from here."""
+    return "://" not in remote and not Path(remote).expanduser().is_absolute()
 
 
 def _write_settings(repo: Repository, settings: Mapping[str, str]) -> bool:

@@ -9,7 +9,6 @@ from runstone.git.lock import FileLock
 from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
 from runstone.git.stream import Progress
-from runstone.names import encode_component
 from runstone.tracking import push as pushing
 from runstone.tracking.autosync import failure_file
 from runstone.tracking.exchange import Exchange, labelled, private_refs, run_folders
@@ -101,11 +100,12 @@ def _without_git(workspace: Workspace, *, send: bool, artifacts: bool, progress:
     if remote is None:
         raise NothingToSyncWith()
     pushing.publish_remote(workspace)
-    mark = f"refs/runstone/stored/{encode_component(remote.name)}"
+    mark = pushing.stored_ref(remote.name)
     tip, stored = repo.refs.read(repo.runs_ref), repo.refs.read(mark)
     if send and artifacts and tip is not None and tip != stored:
         draft = Draft(repo, tip)
         digests = [digest for folder in run_folders(repo, stored, tip) for digest in pushing.digests_in(draft, folder)]
+        pushing.need_used_folder(workspace, remote)
         moved = remote.push(digests, store.cache, labelled("artifacts", progress))
         done.objects, done.size = moved.count, moved.size
         repo.refs.update([RefUpdate(mark, tip, stored)])

@@ -1,0 +1,105 @@
+"""What a shell offers for a word that is being written: names out of the repository, each with a line of help."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import click
+
+    from runstone.cli.session import Session
+
+Words = list[tuple[str, str]]
+
+_MOST = 200
+
+
+def runs(session: "Session", ctx: "click.Context", incomplete: str) -> Words:
+    """Names and ids of runs, the newest first; ids only once some of one is written."""
+    from runstone.index.search import list_runs
+
+    pattern = incomplete.replace("'", "''").replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    columns = ["run_name", "run_id", "status"]
+    chosen = "" if not incomplete else f"run_name LIKE '{pattern}' OR run_id LIKE '{pattern}'"
+    rows = list_runs(session.workspace.repo, columns, filter_string=chosen, max_results=_MOST, run_view_type="ALL")
+    named = [(name, f"{status} {id_}") for name, id_, status in rows]
+    return named + [(id_, f"{status} {name}") for name, id_, status in rows if incomplete]
+
+
+def experiments(session: "Session", ctx: "click.Context", incomplete: str) -> Words:
+    """Names of experiments."""
+    from runstone.index.experiments import list_experiments
+
+    return [(one.name, one.experiment_id) for one in list_experiments(session.workspace.repo)]
+
+
+def runs_and_experiments(session: "Session", ctx: "click.Context", incomplete: str) -> Words:
+    """Of a command that takes runs and then an experiment: nothing tells which word is the last."""
+    return experiments(session, ctx, incomplete) + runs(session, ctx, incomplete)
+
+
+def models(session: "Session", ctx: "click.Context", incomplete: str) -> Words:
+    """Names of models."""
+    from runstone.registry.version import list_names
+
+    return [(name, "model") for name in list_names(session.workspace.repo)]
+
+
+def runs_and_versions(session: "Session", ctx: "click.Context", incomplete: str) -> Words:
+    """Runs, and versions of models: `churn@champion`; once the @ is written by number, too, as `churn@v4`."""
+    from runstone.registry.alias import read_aliases
+    from runstone.registry.version import list_versions
+
+    repo = session.workspace.repo
+    stem, mark, _ = incomplete.partition("@")
+    found: Words = []
+    for name, _help in models(session, ctx, incomplete):
+        if name == stem if mark else name.startswith(stem):
+            found += [(f"{name}@{alias}", f"version {number}") for alias, number in read_aliases(repo, name).items()]
+        if mark and name == stem:
+            found += [(f"{name}@v{each.version}", each.run_id) for each in list_versions(repo, name)]
+    return found + runs(session, ctx, incomplete)
+
+
+def aliases(session: "Session", ctx: "click.Context", incomplete: str) -> Words:
+    """The aliases of the model that the line names."""
+    from runstone.registry.alias import read_aliases
+
+    found = read_aliases(session.workspace.repo, ctx.params.get("name") or "")
+    return [(alias, f"version {number}") for alias, number in found.items()]
+
+
+def metrics(session: "Session", ctx: "click.Context", incomplete: str) -> Words:
+    """Names of metrics."""
+    from runstone.index.near import list_keys
+
+    return [(key, "metric") for key in list_keys(session.workspace.repo, "metric")]
+
+
+def fields(session: "Session", ctx: "click.Context", incomplete: str) -> Words:
+    """The fields of runs: of a list parted by commas the last."""
+    from runstone.index.fields import RUNS, key_field
+    from runstone.index.near import list_keys
+
+    repo = session.workspace.repo
+    keyed = [
+        (key_field(entity, key), entity) for entity in ("metric", "param", "tag") for key in list_keys(repo, entity)
+    ]
+    return _after_commas([*((name, "attribute") for name in RUNS.attributes), *keyed], incomplete)
+
+
+def sections(session: "Session", ctx: "click.Context", incomplete: str) -> Words:
+    """The sections of a comparison: of a list parted by commas the last."""
+    from runstone.tracking.compare import SECTIONS
+
+    return _after_commas([(name, "section") for name in SECTIONS], incomplete)
+
+
+def remotes(session: "Session", ctx: "click.Context", incomplete: str) -> Words:
+    """The git remotes."""
+    config = session.workspace.repo.git_config
+    return [(key[7:-4], url) for key, url in config.items() if key.startswith("remote.") and key.endswith(".url")]
+
+
+def _after_commas(words: Words, incomplete: str) -> Words:
+    before, comma, _ = incomplete.rpartition(",")
+    lead = f"{before}{comma}" or ("+" if incomplete.startswith("+") else "")
+    return [(f"{lead}{word}", help_) for word, help_ in words]
