@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from runstone import fluent
 from runstone.tracking.workspace import Workspace
@@ -16,7 +17,12 @@ _INHERITED = ("GIT_", "DVC_", "RUNSTONE_", "MLFLOW_", "AWS_", "XDG_")
 
 
 def pytest_configure() -> None:
-    """Ctrl-C is tested: a shell that starts the tests in the background makes them, and their children, ignore it."""
+    """Ctrl-C is tested: a shell that starts the tests in the background makes them, and their children, ignore it.
+
+    And a machine that has other work to do is no fault of a test's strategy.
+    """
+    settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("here")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

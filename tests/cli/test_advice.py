@@ -73,8 +73,8 @@ def test_a_clone_without_the_branch(three_runs: list[str], git_repo: Path, tmp_p
     absent = "This clone does not have the branch runs. Bring it: `runstone pull`\n"
     for words in (("runs", "list"), ("runs", "search", "metrics.loss < 1"), ("runs", "log")):
         assert absent == run_cli(*words, cwd=tmp_path / "one").stderr
-    for words in (("runs", "show", "calm-fox-2"), ("checkout", "calm-fox-2"), ("runs", "list", "-e", "churn")):
-        done = run_cli(*words, cwd=tmp_path / "one")
+    for line in ("runs show calm-fox-2", "checkout calm-fox-2", "runs list -e churn"):
+        done = run_cli(*line.split(), cwd=tmp_path / "one")
         assert (1, True) == (done.returncode, done.stderr.endswith(f"\n{absent}"))
     run_cli("pull", cwd=tmp_path / "one")
     assert "calm-fox-2" in run_cli("runs", "list", cwd=tmp_path / "one").stdout
