@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from runstone.client import Client
 from runstone.git import copies, journal
 from runstone.git.journal import Writer
 from runstone.git.liveness import Owner, this_process
 from runstone.git.repository import Repository
-from tests.git.support import STARTED, begin, finish
+from tests.git.support import STARTED, begin
+from tests.support import run_python
 
 
 @pytest.fixture
@@ -28,34 +30,48 @@ def copied(writer: Writer, tmp_path: Path) -> Path:
     return Path(shutil.copy2(writer.path, tmp_path / "journal"))
 
 
+def is_copy(path: Path, owner: Owner | None = None) -> bool:
+    """What is made of a journal of this process, or of another."""
+    return copies.is_copy(path, journal.read_header(path) or {}, owner or this_process())
+
+
 def test_a_copy_and_its_original(writer: Writer, copied: Path) -> None:
-    """The writer has one of them open."""
-    assert (False, True) == tuple(copies.is_copy(path, this_process()) for path in (writer.path, copied))
+    """The writer has begun one of them."""
+    assert (False, True) == (is_copy(writer.path), is_copy(copied))
     entry = journal.Entry(copied, "one", "x", live=True)
     assert journal.is_abandoned(entry)
     assert journal.end_abandoned(entry) is None
     assert [copied.name] == [path.name for path in (copied.parent / copies.FOLDER).iterdir()]
 
 
-def test_a_journal_that_is_ending_is_none(writer: Writer, copied: Path) -> None:
-    """It is closed a moment before it gets its other name: its last line tells."""
-    shutil.copy2(finish(writer), copied)
-    assert not copies.is_copy(copied, this_process())
-
-
-def test_a_journal_that_is_beginning_is_none(git_repo: Path, tmp_path: Path) -> None:
-    """It has its name a moment before it is opened: it holds nothing yet but who writes it, and is young."""
-    begun = begin(Repository.open(git_repo), "two")
-    copied = Path(shutil.copy2(begun.path, tmp_path / "two~x.live"))
-    assert not copies.is_copy(copied, this_process())
-    os.utime(copied, (0, 0))
-    assert copies.is_copy(copied, this_process())
-    begun.abandon()
+def test_a_journal_that_its_writer_has_closed_is_none(writer: Writer) -> None:
+    """It ends at this moment, is killed, or has begun another program: what it logged must not be put aside."""
+    os.close(writer._fd)
+    assert not is_copy(writer.path)
+    moved = writer.path.rename(writer.path.with_name("one~moved.live"))
+    assert not is_copy(moved)
+    writer._fd = os.open(moved, os.O_WRONLY | os.O_APPEND)
+    writer.path = moved
+    writer.abandon()
 
 
 def test_of_others_nothing_is_known(copied: Path) -> None:
-    """A process of another machine, or one that is gone at this moment."""
+    """A process of another machine, one that is gone at this moment, and a journal that does not name its inode."""
     here = this_process()
-    assert not copies.is_copy(copied, Owner("elsewhere", here.pid, here.birth, here.boot))
+    assert not is_copy(copied, Owner("elsewhere", here.pid, here.birth, here.boot))
+    assert not copies.is_copy(copied, {}, here)
+    header = journal.read_header(copied) or {}
     copied.unlink()
-    assert not copies.is_copy(copied, here)
+    assert not copies.is_copy(copied, header, here)
+
+
+def test_a_program_that_follows_in_the_same_process_loses_nothing(git_repo: Path) -> None:
+    """A script that replaces itself with another program leaves its run open: it is recorded once that has ended."""
+    code = (
+        "import os, sys, runstone\n"
+        "runstone.start_run(run_id='first'); runstone.log_metric('m', 1.0)\n"
+        "os.execv(sys.executable, [sys.executable, '-c', "
+        "'import runstone; print([run.status for run in runstone.Client().search_runs()])'])"
+    )
+    assert "['RUNNING']\n" == run_python(code, cwd=git_repo).stdout
+    assert ("FAILED", 1) == (lambda run: (run.status, run.metrics["m"].count))(Client(git_repo).get_run("first"))

@@ -4,38 +4,34 @@ Such a run will be recorded where its writer is, so here it is neither open nor 
 """
 
 import os
-import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from runstone.git.lines import END, LEAVE, read
 from runstone.git.liveness import Owner, this_process
 
 FOLDER = "copied"
 """The folder beside the journals in which copies are kept, for the case that the original is lost."""
 
-_BEGINNING_S = 60
-_seen_open: set[Path] = set()
 
+def is_copy(path: Path, header: Mapping[str, Any], writer: Owner) -> bool:
+    """Whether a journal is not the file that its writer, a process that lives, has begun.
 
-def is_copy(path: Path, writer: Owner) -> bool:
-    """Whether a journal's writer, a process that lives, has another file open than this one.
+    A journal names its own inode, which a copy does not have and which no renaming changes. That its writer has it
+    closed says nothing by itself: the process may be ending at this moment, or have begun another program.
 
-    Known only of processes on this machine whose open files may be seen; of others the answer is no.
+    Args:
+        path: The journal.
+        header: Its first line.
+        writer: The process that the header names.
     """
-    if path in _seen_open or writer.host != this_process().host:
-        return False
-    if _is_open(path, writer.pid) is not False:
-        _seen_open.add(path)
+    if writer.host != this_process().host:
         return False
     try:
-        changed = path.stat().st_mtime
-        content = read(path)
+        is_another = header.get("inode") not in (None, path.stat().st_ino)
     except FileNotFoundError:
         return False  # it has just ended
-    if content.events and content.events[-1].kind in (END, LEAVE):
-        return False  # it is ending: its writer has closed it, and is about to give it another name
-    is_begun = bool(content.points) or len(content.events) > 1
-    return is_begun or changed < time.time() - _BEGINNING_S  # else its writer may be about to open it
+    return is_another and _is_open(path, writer.pid) is False
 
 
 def put_aside(path: Path) -> None:

@@ -227,7 +227,7 @@ class Writer:
             try:
                 descriptor = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
                 try:
-                    line = format_line(HEADER, self._tick(), header)
+                    line = format_line(HEADER, self._tick(), header | {"inode": os.fstat(descriptor).st_ino})
                     if os.write(descriptor, line) != len(line):
                         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                     self.repo.share(descriptor)
@@ -335,7 +335,7 @@ def is_abandoned(entry: Entry) -> bool:
         header = read_header(entry.path)
         writer = Owner.from_document(header) if header is not None else None
         if writer is not None:
-            return not is_alive(writer) or copies.is_copy(entry.path, writer)
+            return not is_alive(writer) or copies.is_copy(entry.path, header or {}, writer)
         # No writer leaves a file without its first line; power loss may, and people.
         return entry.path.stat().st_mtime < time() - _ORPHAN_AGE_S
     except OSError:
@@ -351,7 +351,7 @@ def end_abandoned(entry: Entry) -> Path | None:
     """
     header = read_header(entry.path)
     writer = Owner.from_document(header) if header is not None else None
-    if writer is not None and is_alive(writer) and copies.is_copy(entry.path, writer):
+    if header is not None and writer is not None and is_alive(writer) and copies.is_copy(entry.path, header, writer):
         copies.put_aside(entry.path)
         return None
     ended = entry.path.with_suffix(_ENDED)
