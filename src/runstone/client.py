@@ -22,7 +22,7 @@ from runstone.errors import (
     RunNotFound,
     RunstoneError,
 )
-from runstone.git import layout
+from runstone.git.runs import layout
 from runstone.records.experiment import Experiment
 from runstone.records.metric import Metric
 from runstone.records.run import Run

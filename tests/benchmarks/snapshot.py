@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 
+from runstone.git.code.snapshot import take_snapshot
 from runstone.git.process import run_git
 from runstone.git.repository import Repository
-from runstone.git.snapshot import take_snapshot
 from tests.benchmarks.measure import Report, interleave, timed
 from tests.benchmarks.setting import Setting
 

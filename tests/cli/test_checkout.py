@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runstone.git.branch import Draft, update_runs
+from runstone.git.runs.branch import Draft, update_runs
 from runstone.records import yaml
 from runstone.tracking.read import need_recorded
 from runstone.tracking.workspace import Workspace

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from runstone.git import journal, layout
-from runstone.git.branch import Recorded, read_runs
-from runstone.git.commit import drain
-from runstone.git.journal import Writer
 from runstone.git.repository import Repository
+from runstone.git.runs import journal, layout
+from runstone.git.runs.branch import Recorded, read_runs
+from runstone.git.runs.commit import drain
+from runstone.git.runs.journal import Writer
 from tests.support import SOURCE, git, make_repository, run_python
 
 STARTED = 1_767_225_600_000

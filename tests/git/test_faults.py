@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from runstone.errors import ParamConflict
-from runstone.git.branch import read_runs
 from runstone.git.repository import Repository
+from runstone.git.runs.branch import read_runs
 from runstone.tracking.experiment import ensure_experiment
 from runstone.tracking.read import need_recorded
 from runstone.tracking.run import join_run, resume_run, start_run

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from runstone.git import journal, kept
-from runstone.git.branch import update_runs
-from runstone.git.commit import drain, recover
+from runstone.git import kept
 from runstone.git.objectlog import list_logs, read_log
 from runstone.git.repository import Repository
+from runstone.git.runs import journal
+from runstone.git.runs.branch import update_runs
+from runstone.git.runs.commit import drain, recover
 from tests.git.support import (
     SHELF,
     begin,
@@ -34,7 +35,8 @@ REF = Path("refs/heads/runs")
 def recover_elsewhere(path: Path) -> str:
     """What the first command after the machine came back does, in a process of its own."""
     code = (
-        "import sys; from runstone.git.repository import Repository; from runstone.git.commit import drain, recover\n"
+        "import sys; from runstone.git.repository import Repository\n"
+        "from runstone.git.runs.commit import drain, recover\n"
         "from tests.git.support import SHELF; print(sorted(recover(Repository.open(sys.argv[1]), SHELF)))"
     )
     return run_python(code, str(path), cwd=SOURCE.parent).stdout.strip()

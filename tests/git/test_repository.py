@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from runstone.errors import GitFailed, NotARepository, UsageError
-from runstone.git.commit import drain
 from runstone.git.repository import Repository, SettingUnknown
+from runstone.git.runs.commit import drain
 from tests.git.support import SHELF, begin, check_clean, finish, public_repository, record, recorded, run_as_other
 from tests.support import git, make_repository
 

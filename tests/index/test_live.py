@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from runstone.git import journal
-from runstone.git.commit import drain
-from runstone.git.journal import Writer
 from runstone.git.repository import Repository
+from runstone.git.runs import journal
+from runstone.git.runs.commit import drain
+from runstone.git.runs.journal import Writer
 from runstone.index import cache
 from runstone.index.frame import runs_to_frame
 from runstone.index.search import get_run, list_runs, search_runs
@@ -93,7 +93,7 @@ def test_the_run_of_a_killed_process_is_not_running(repo: Repository) -> None:
     code = f"""
 import os, signal
 from runstone.git.repository import Repository
-from runstone.git.journal import Writer
+from runstone.git.runs.journal import Writer
 from runstone.index.search import get_run
 repo = Repository.open({str(repo.work_tree)!r})
 Writer(repo, "killed", {HEADER!r})

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from runstone.git.branch import Draft, update_runs
+from runstone.git.runs.branch import Draft, update_runs
 from runstone.records import yaml
 from runstone.tracking.once import Logged, record_run
 from runstone.tracking.read import need_recorded

@@ -9,7 +9,7 @@ import pytest
 
 from runstone._version import __version__
 from runstone.errors import EnvironmentFailed, EnvironmentNotBuilt, PythonMissing, RecordInvalid, RequirementRefused
-from runstone.git.branch import update_runs
+from runstone.git.runs.branch import update_runs
 from runstone.projects.checkout import checkout
 from runstone.projects.environment import build_environment, find_package, project_name
 from runstone.projects.rerun import plan_rerun, prepare

@@ -50,7 +50,7 @@ def record_input(workspace: Workspace, path: str | None, pointer: str, digest: s
 
 
 def _set_datasets(workspace: Workspace, run_id: str, datasets: list[dict[str, str]]) -> None:
-    from runstone.git.branch import Draft, update_runs
+    from runstone.git.runs.branch import Draft, update_runs
     from runstone.records import yaml
     from runstone.tracking.read import need_recorded
 

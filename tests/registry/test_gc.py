@@ -13,8 +13,8 @@ import pytest
 from runstone.artifacts.cache import Cache
 from runstone.client import Client
 from runstone.errors import RecordInvalid, RefBroken, RunIsLive, RunNotDeleted, RunNotFound, UnseenRefs
-from runstone.git.branch import read_runs, update_runs
 from runstone.git.objects import FILE, TreeEntry
+from runstone.git.runs.branch import read_runs, update_runs
 from runstone.registry.gc import Plan, collect, plan
 from runstone.registry.removable import Wanted
 from runstone.registry.resolve import resolve

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runstone.git import copies
+from runstone.git.runs import copies
 from tests.cli.support import run_cli
 from tests.git.support import check_clean
 from tests.support import SOURCE, git, run_python

@@ -26,7 +26,7 @@ from runstone.errors import (
     RefBlocked,
     RunstoneError,
 )
-from runstone.git.commit import JournalDamagedWarning
+from runstone.git.runs.commit import JournalDamagedWarning
 from tests.cli.support import run_cli
 from tests.support import git, make_repository, run_python
 

@@ -8,7 +8,7 @@ import pytest
 
 import runstone
 from runstone.client import Client
-from runstone.git.branch import update_runs
+from runstone.git.runs.branch import update_runs
 from runstone.tracking.push import pull_runs, push_runs
 from runstone.tracking.read import need_recorded
 from tests.support import git

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from runstone.errors import DiskFull
-from runstone.git import journal, live
-from runstone.git.journal import Writer
+from runstone.git.runs import journal, live
+from runstone.git.runs.journal import Writer
 from runstone.tracking.capture import Capture, CaptureFailed
 from runstone.tracking.environment import CapturedEnvironment, EnvironmentCapture
 from runstone.tracking.workspace import Workspace

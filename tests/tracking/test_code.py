@@ -7,7 +7,7 @@ import pytest
 
 from runstone.client import Client
 from runstone.errors import GitFailed
-from runstone.git.patch import FileChange
+from runstone.git.code.patch import FileChange
 from runstone.index.search import get_run
 from runstone.records.run import Source
 from runstone.tracking.code import CodeComparison, compare_code, fetch_command, find_code, has_commit

@@ -10,7 +10,7 @@ import pytest
 
 from runstone.client import Client
 from runstone.errors import InvalidValue, RunIsLive, RunNotFound, RunstoneError
-from runstone.git.branch import read_runs
+from runstone.git.runs.branch import read_runs
 from runstone.registry.check import check_runs
 from runstone.registry.resolve import resolve
 from runstone.registry.version import register_version

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from runstone.errors import RunstoneError
-from runstone.git import hold
+from runstone.git.code import hold
 from runstone.registry.version import get_version, list_versions, register_version
 from runstone.tracking import ailments, autosync
 from runstone.tracking.doctor import Finding, examine

@@ -17,8 +17,8 @@ from runstone.artifacts.config import find_cache, public_config
 from runstone.artifacts.copying import file_md5
 from runstone.artifacts.descriptor import Descriptor, check_artifact_path, format_listing, listing_digest
 from runstone.errors import ArtifactRefused, CopyRefused, RemoteNotConfigured
-from runstone.git.branch import DVC_CONFIG, read_runs
 from runstone.git.repository import Repository
+from runstone.git.runs.branch import DVC_CONFIG, read_runs
 
 if TYPE_CHECKING:
     from runstone.artifacts.remote import Remote, Transfer

@@ -167,7 +167,7 @@ def _print_stat(code: "CodeComparison") -> None:
 
 def _emit_patch(repo: "Repository", code: "CodeComparison", cwd: Path | None, output: Path | None) -> None:
     """The patch: as it is to a file or a pipe, readable on a terminal."""
-    from runstone.git.patch import stream_patch
+    from runstone.git.code.patch import stream_patch
 
     assert code.a is not None
     assert code.b is not None
@@ -212,7 +212,7 @@ def _document(
 
 def _patch_lines(repo: "Repository", found: "Comparison", cwd: Path | None) -> Generator[str, None, None]:
     from runstone.cli.patch_text import read_lines
-    from runstone.git.patch import stream_patch
+    from runstone.git.code.patch import stream_patch
 
     code = found.code
     if code is not None and code.files and code.a is not None and code.b is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from runstone.cli.text import clean, format_size, format_value
 
 if TYPE_CHECKING:
-    from runstone.git.patch import FileChange
+    from runstone.git.code.patch import FileChange
     from runstone.records.document import Document
     from runstone.records.run import Run
     from runstone.tracking.code import CodeComparison

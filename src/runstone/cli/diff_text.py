@@ -20,7 +20,7 @@ from runstone.cli.diff_rows import (
 from runstone.cli.output import clean, cut, display_width, heading
 
 if TYPE_CHECKING:
-    from runstone.git.patch import FileChange
+    from runstone.git.code.patch import FileChange
     from runstone.records.run import Run
     from runstone.tracking.code import CodeComparison
     from runstone.tracking.compare import CommitRange, Comparison

@@ -9,12 +9,12 @@ import click
 
 from runstone.cli.output import Form, clean, counted, emit_json, format_iso, format_value, hint, styled_status
 from runstone.errors import RunAmbiguous, RunNotFound
-from runstone.git import layout
+from runstone.git.runs import layout
 
 if TYPE_CHECKING:
     from runstone.cli.session import Session
-    from runstone.git.history import Event
     from runstone.git.repository import Repository
+    from runstone.git.runs.history import Event
     from runstone.records.experiment import Experiment
     from runstone.tracking.compare import Difference
     from runstone.tracking.events import RunEvent
@@ -144,7 +144,7 @@ def _remembering(
 
 
 def _tell_end(repo: "Repository", last: "list[Event]", *, is_limited: bool) -> None:
-    from runstone.git.history import is_cut
+    from runstone.git.runs.history import is_cut
 
     if not last:
         from runstone.cli.advice import absent_branch

@@ -61,8 +61,9 @@ class Session:
         """As `repo`, for lists, which need to be quick: what makes and changes runs is imported only if one waits."""
         if self.path is not None and ":" in self.path:  # `runstone:PATH`
             return self.repo
-        from runstone.git import journal, kept
+        from runstone.git import kept
         from runstone.git.repository import Repository
+        from runstone.git.runs import journal
 
         repo = Repository.open(self.path)
         return self.repo if journal.list_entries(repo) or kept.needs_check(repo) else repo
@@ -85,7 +86,7 @@ class Session:
 
     def live_runs(self) -> list[str]:
         """The runs that a process logs to, or may."""
-        from runstone.git.live import list_live
+        from runstone.git.runs.live import list_live
 
         return list(list_live(self.workspace.repo))
 

@@ -1,1 +1,1 @@
-"""Storage: records in git, written beside the user's work, never through it."""
+"""Storage: git's objects, refs and processes; `code`, the code of a run; `runs`, the branch that holds the runs."""

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from tempfile import TemporaryFile
 
 from runstone.errors import GitFailed, RefBroken
-from runstone.git import layout
 from runstone.git.broken import broken_refs
 from runstone.git.objects import TreeEntry
 from runstone.git.process import clean_environment, run_git
 from runstone.git.repository import Repository
+from runstone.git.runs import layout
 from runstone.git.transport import list_worktrees
 
 _find_digests = re.compile(rb"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])(?:\.dir)?").findall

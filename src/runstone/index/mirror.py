@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 
 from runstone import names
 from runstone.errors import InvalidName, RecordInvalid, RunstoneError
-from runstone.git import journal, live
 from runstone.git.repository import Repository
+from runstone.git.runs import journal, live
 from runstone.index import tables
 from runstone.index.changes import Change, changed_records, list_records
 from runstone.records import yaml

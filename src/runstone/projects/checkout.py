@@ -30,10 +30,10 @@ from runstone.errors import (
     RunstoneError,
     WorkTreeRefused,
 )
-from runstone.git import layout
 from runstone.git.process import run_git
 from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
+from runstone.git.runs import layout
 from runstone.git.transport import add_worktree
 from runstone.projects.linked import LinkedCheckout as LinkedCheckout
 from runstone.projects.linked import forget_gone, git_folder, undo, write_mark

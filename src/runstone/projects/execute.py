@@ -16,7 +16,7 @@ from typing import Any
 
 from runstone import names
 from runstone.errors import CommandNotExecutable, CommandNotFound, InvalidName, RunstoneError
-from runstone.git import live
+from runstone.git.runs import live
 from runstone.projects.arguments import parse_arguments
 from runstone.projects.child import Outcome, Stream, find_program, run_child
 from runstone.projects.interpreter import ask_interpreter

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from runstone.artifacts.descriptor import Descriptor
 from runstone.errors import InvalidValue, RunstoneError
 from runstone.flavors.mlmodel import FILE as MODEL_FILE
-from runstone.git import layout
+from runstone.git.runs import layout
 from runstone.records import yaml
 from runstone.records.metric import MetricSummary
 from runstone.records.run import Run

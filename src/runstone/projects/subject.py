@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from runstone.errors import CodeMissing, RecordInvalid, RemoteUnreachable, RunIsLive, RunNotFound, UsageError
-from runstone.git import layout, live
-from runstone.git.branch import Draft, read_runs
 from runstone.git.repository import Repository
+from runstone.git.runs import layout, live
+from runstone.git.runs.branch import Draft, read_runs
 from runstone.index.search import resolve_run
 from runstone.records.run import Run
 from runstone.tracking.read import need_recorded

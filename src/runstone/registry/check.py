@@ -6,9 +6,9 @@ from pathlib import Path
 
 from runstone.artifacts.pointer import parse_pointer
 from runstone.errors import RecordInvalid, RunstoneError
-from runstone.git import layout
-from runstone.git.branch import read_runs
 from runstone.git.repository import CONFIG_FILE, Repository
+from runstone.git.runs import layout
+from runstone.git.runs.branch import read_runs
 from runstone.records import yaml
 from runstone.records.config import Config
 from runstone.records.schema import validate_text

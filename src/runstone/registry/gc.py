@@ -15,9 +15,10 @@ from runstone.artifacts import removal
 from runstone.artifacts.cache import Cache
 from runstone.artifacts.descriptor import DIR
 from runstone.errors import UnseenRefs
-from runstone.git import journal, layout, transport
-from runstone.git.branch import Draft, update_runs
+from runstone.git import transport
 from runstone.git.repository import Repository
+from runstone.git.runs import journal, layout
+from runstone.git.runs.branch import Draft, update_runs
 from runstone.registry.needs import Census, Leaving, Needs, find_needs, named_by, open_listings, take_census
 from runstone.registry.removable import Going, Staying, Wanted, choose
 from runstone.tracking.workspace import Workspace

@@ -7,9 +7,9 @@ from runstone.artifacts.descriptor import DIR, Descriptor
 from runstone.artifacts.pointer import parse_pointer
 from runstone.artifacts.store import ArtifactStore, below
 from runstone.errors import ArtifactMissing, MissingLibrary, RemoteFailed
-from runstone.git import layout
-from runstone.git.branch import Draft, Recorded
 from runstone.git.repository import Repository
+from runstone.git.runs import layout
+from runstone.git.runs.branch import Draft, Recorded
 from runstone.records.model import ModelReference
 from runstone.tracking.workspace import Workspace
 from runstone.uris import RunUri

@@ -14,10 +14,10 @@ from runstone.artifacts.cache import Cache
 from runstone.artifacts.descriptor import DIR
 from runstone.artifacts.pointer import parse_pointer
 from runstone.errors import ArtifactCorrupt, ArtifactMissing, RunstoneError
-from runstone.git import layout
 from runstone.git.objects import DIRECTORY, TreeEntry
 from runstone.git.pointers import History, digests_in, read_history, run_folders, tips, work_tree_pointers
 from runstone.git.repository import Repository
+from runstone.git.runs import layout
 from runstone.records import yaml
 from runstone.records.experiment import Experiment
 from runstone.records.model import VersionBody

@@ -15,9 +15,9 @@ from runstone.errors import (
     RunNotFound,
     RunstoneError,
 )
-from runstone.git import layout, live
-from runstone.git.branch import Draft, Recorded, read_runs
 from runstone.git.repository import Repository
+from runstone.git.runs import layout, live
+from runstone.git.runs.branch import Draft, Recorded, read_runs
 from runstone.records.document import parse_time
 from runstone.records.experiment import Experiment
 from runstone.registry.branch import registry_commit

@@ -15,9 +15,9 @@ from runstone.errors import (
     ArtifactNotFound,
     RemoteNotConfigured,
 )
-from runstone.git import layout, live
-from runstone.git.branch import Draft
 from runstone.git.repository import Repository
+from runstone.git.runs import layout, live
+from runstone.git.runs.branch import Draft
 from runstone.registry.alias import get_version_by_alias
 from runstone.registry.stage import get_version_by_stage
 from runstone.registry.version import ModelVersion, get_version, latest_version

@@ -15,10 +15,10 @@ from runstone.errors import (
     RunstoneError,
     VersionNotFound,
 )
-from runstone.git import live
-from runstone.git.branch import read_runs
 from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
+from runstone.git.runs import live
+from runstone.git.runs.branch import read_runs
 from runstone.records import yaml
 from runstone.records.document import Document
 from runstone.records.model import ModelReference, VersionBody

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runstone import names
-from runstone.git import hold, journal, kept
+from runstone.git import kept
 from runstone.git.broken import broken_refs as broken_refs
 from runstone.git.broken import dangling_refs as dangling_refs
+from runstone.git.code import hold
 from runstone.git.process import run_git
 from runstone.git.repository import Repository
+from runstone.git.runs import journal
 from runstone.git.transport import list_worktrees
 
 TAGS, REMOTE_TAGS = "refs/tags/", "refs/runstone/remote-tags/"

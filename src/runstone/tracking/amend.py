@@ -8,9 +8,9 @@ from typing import Any
 
 from runstone import names
 from runstone.errors import InvalidValue, RunstoneError
-from runstone.git import layout
-from runstone.git.branch import Recorded
-from runstone.git.compose import same_value
+from runstone.git.runs import layout
+from runstone.git.runs.branch import Recorded
+from runstone.git.runs.compose import same_value
 from runstone.records.metric import Metric, format_metrics, parse_metrics, summarize
 from runstone.records.run import Run
 from runstone.tracking import values

@@ -11,8 +11,8 @@ from shlex import quote
 from typing import Any
 
 from runstone.errors import FilterInvalid, UsageError
-from runstone.git.history import is_cut, read_recordings
 from runstone.git.repository import Repository
+from runstone.git.runs.history import is_cut, read_recordings
 from runstone.index.fields import RUNS, key_field
 from runstone.index.filter import list_fields, parse_filter
 from runstone.index.search import list_runs

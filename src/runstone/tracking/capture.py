@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from runstone.errors import DiskFull, RunEnded, RunstoneError
-from runstone.git import hold, journal
-from runstone.git.journal import Writer
-from runstone.git.snapshot import Snapshot
+from runstone.git.code import hold
+from runstone.git.code.snapshot import Snapshot
+from runstone.git.runs import journal
+from runstone.git.runs.journal import Writer
 from runstone.records.document import Document
 from runstone.tracking.background import Background
 from runstone.tracking.environment import EnvironmentCapture

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runstone.errors import GitFailed
-from runstone.git.history import read_events, run_paths
+from runstone.git.code.patch import FileChange, compare_trees, has_files
 from runstone.git.objects import is_object_id
-from runstone.git.patch import FileChange, compare_trees, has_files
 from runstone.git.repository import Repository
+from runstone.git.runs.history import read_events, run_paths
 from runstone.records.document import Document
 from runstone.records.run import Run
 

@@ -15,10 +15,10 @@ from typing import Any, Literal
 from runstone.artifacts import pointer
 from runstone.artifacts.descriptor import Descriptor
 from runstone.errors import UsageError
-from runstone.git import layout, live
-from runstone.git.branch import Draft, read_runs
-from runstone.git.compose import Composed
 from runstone.git.repository import Repository
+from runstone.git.runs import layout, live
+from runstone.git.runs.branch import Draft, read_runs
+from runstone.git.runs.compose import Composed
 from runstone.index.search import get_run
 from runstone.records.dataset import Dataset
 from runstone.records.run import ParamValue, Run

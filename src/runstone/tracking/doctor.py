@@ -15,10 +15,10 @@ from typing import Literal
 
 from runstone.artifacts.pointer import parse_pointer
 from runstone.errors import GitFailed, RemoteNotConfigured, RunstoneError
-from runstone.git import copies, journal, layout
-from runstone.git.branch import Draft
 from runstone.git.process import run_git
 from runstone.git.repository import Repository
+from runstone.git.runs import copies, journal, layout
+from runstone.git.runs.branch import Draft
 from runstone.tracking import ailments, autosync
 from runstone.tracking.workspace import Workspace
 

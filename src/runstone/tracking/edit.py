@@ -7,9 +7,9 @@ from time import time
 from typing import Any
 
 from runstone.errors import ExperimentNotFound, InvalidValue, RunExists, RunIsLive, RunNotFound, RunstoneError
-from runstone.git import layout, live
-from runstone.git.branch import Draft, Recorded, update_runs
 from runstone.git.objects import DIRECTORY, FILE, TreeEntry
+from runstone.git.runs import layout, live
+from runstone.git.runs.branch import Draft, Recorded, update_runs
 from runstone.records import yaml
 from runstone.records.document import format_time
 from runstone.records.experiment import Experiment

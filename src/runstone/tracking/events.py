@@ -6,9 +6,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from runstone.errors import InvalidName, RunstoneError
-from runstone.git import layout
-from runstone.git.history import Event, FileEdit, experiment_paths, read_events, run_paths
 from runstone.git.repository import Repository
+from runstone.git.runs import layout
+from runstone.git.runs.history import Event, FileEdit, experiment_paths, read_events, run_paths
 from runstone.records.document import Document
 
 if TYPE_CHECKING:

@@ -14,13 +14,14 @@ from random import SystemRandom
 from runstone.artifacts.cache import Cache
 from runstone.artifacts.descriptor import DIR
 from runstone.errors import ArtifactMissing, ArtifactsNotShared, PushRefused, RefMoved, RemoteBusy
-from runstone.git import layout, leftover, transport
-from runstone.git.branch import Draft
-from runstone.git.join import UNREADABLE
-from runstone.git.merge import MergeNote
+from runstone.git import leftover, transport
 from runstone.git.refs import RefUpdate
-from runstone.git.replay import Replayed, move_runs, replay
 from runstone.git.repository import Repository
+from runstone.git.runs import layout
+from runstone.git.runs.branch import Draft
+from runstone.git.runs.join import UNREADABLE
+from runstone.git.runs.merge import MergeNote
+from runstone.git.runs.replay import Replayed, move_runs, replay
 from runstone.git.stream import Progress
 from runstone.tracking import push as pushing
 from runstone.tracking import version_tags

@@ -7,9 +7,9 @@ from time import time
 
 from runstone import names
 from runstone.errors import ExperimentExists, ExperimentNotFound, RunstoneError
-from runstone.git import layout
-from runstone.git.branch import Draft, read_runs, update_runs
 from runstone.git.repository import Repository
+from runstone.git.runs import layout
+from runstone.git.runs.branch import Draft, read_runs, update_runs
 from runstone.records import yaml
 from runstone.records.experiment import Experiment
 from runstone.tracking.values import check_keys, tag_value

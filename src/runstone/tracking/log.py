@@ -16,8 +16,8 @@ from runstone import names
 from runstone.artifacts.descriptor import Descriptor, check_artifact_path
 from runstone.artifacts.store import TakenPaths
 from runstone.errors import EndingFailed, RunstoneError
-from runstone.git import journal, live
-from runstone.git.journal import Writer
+from runstone.git.runs import journal, live
+from runstone.git.runs.journal import Writer
 from runstone.records.dataset import Dataset
 from runstone.records.document import Document
 from runstone.records.metric import Metric

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runstone import names
 from runstone.errors import GitFailed, RefBlocked, RefMoved, RunstoneError
-from runstone.git import hold
+from runstone.git.code import hold
 from runstone.git.objects import is_object_id
 from runstone.git.process import run_git
 from runstone.git.refs import RefUpdate

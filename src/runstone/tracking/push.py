@@ -8,8 +8,8 @@ from runstone.artifacts.config import public_remotes
 from runstone.artifacts.descriptor import check_digest
 from runstone.artifacts.pointer import parse_pointer
 from runstone.errors import InvalidName, RemoteFailed
-from runstone.git import layout
-from runstone.git.branch import DVC_CONFIG, Draft, read_runs, update_runs
+from runstone.git.runs import layout
+from runstone.git.runs.branch import DVC_CONFIG, Draft, read_runs, update_runs
 from runstone.names import encode_component
 from runstone.tracking.read import need_recorded
 from runstone.tracking.workspace import Workspace

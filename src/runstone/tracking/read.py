@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from runstone import names
 from runstone.artifacts.descriptor import Descriptor
 from runstone.errors import InvalidName, RunNotFound
-from runstone.git import layout, live
-from runstone.git.branch import Recorded, read_runs
+from runstone.git.runs import layout, live
+from runstone.git.runs.branch import Recorded, read_runs
 from runstone.records.metric import Metric, parse_metrics
 from runstone.records.run import Run
 from runstone.tracking.workspace import Workspace

@@ -13,9 +13,9 @@ from typing import Any
 
 from runstone import names
 from runstone.errors import RunExists, RunIsLive, RunstoneError, UsageError, WorkTreeDirty
-from runstone.git import journal, live
-from runstone.git.journal import Writer
-from runstone.git.snapshot import Snapshot, read_work_tree
+from runstone.git.code.snapshot import Snapshot, read_work_tree
+from runstone.git.runs import journal, live
+from runstone.git.runs.journal import Writer
 from runstone.records.document import Document
 from runstone.records.experiment import Experiment
 from runstone.records.run import Run

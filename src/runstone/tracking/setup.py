@@ -17,9 +17,9 @@ from runstone.artifacts.config import (
     without_user,
 )
 from runstone.errors import InvalidValue, UsageError
-from runstone.git.branch import DVC_CONFIG, Draft, read_runs, update_runs
 from runstone.git.process import run_git
 from runstone.git.repository import CONFIG_FILE, Repository
+from runstone.git.runs.branch import DVC_CONFIG, Draft, read_runs, update_runs
 from runstone.records import yaml
 from runstone.records.config import SCHEMA, Config
 

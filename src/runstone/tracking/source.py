@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from runstone.errors import GitFailed, GitMissing
-from runstone.git.leftout import LeftOut, to_documents
+from runstone.git.code.leftout import LeftOut, to_documents
+from runstone.git.code.snapshot import Snapshot, take_snapshot
 from runstone.git.repository import Repository
-from runstone.git.snapshot import Snapshot, take_snapshot
 from runstone.records.document import Document
 from runstone.records.run import Source
 from runstone.tracking.command import Place, printable, process_command, process_notebook

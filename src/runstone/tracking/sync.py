@@ -4,10 +4,10 @@ from pathlib import Path
 
 from runstone.errors import NothingToSyncWith
 from runstone.git import leftover, transport
-from runstone.git.branch import Draft
 from runstone.git.lock import FileLock
 from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
+from runstone.git.runs.branch import Draft
 from runstone.git.stream import Progress
 from runstone.tracking import push as pushing
 from runstone.tracking.autosync import failure_file

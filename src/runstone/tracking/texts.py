@@ -8,8 +8,8 @@ from typing import Any
 
 from runstone import names
 from runstone.errors import InvalidValue, ParamConflict
-from runstone.git import journal
-from runstone.git.compose import same_value
+from runstone.git.runs import journal
+from runstone.git.runs.compose import same_value
 from runstone.records.run import ParamValue, Run
 from runstone.tracking import values
 from runstone.tracking.workspace import Workspace

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from runstone import names
 from runstone.errors import RefMoved, RunstoneError
 from runstone.git import transport
-from runstone.git.branch import Draft
-from runstone.git.events import origin
 from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
+from runstone.git.runs.branch import Draft
+from runstone.git.runs.events import origin
 from runstone.git.stream import Progress
 from runstone.records import yaml
 from runstone.records.model import VersionBody

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runstone.artifacts.store import ArtifactStore
-from runstone.git import commit, journal, kept
+from runstone.git import kept
 from runstone.git.repository import Repository
+from runstone.git.runs import commit, journal
 from runstone.tracking.secrets import Redactor
 
 if TYPE_CHECKING:
