@@ -20,7 +20,7 @@ _OPTIONS_OF_MAKING = ("branch", "no_artifacts", "data", "env", "submodules", "qu
     "checkout",
     examples="""
     runstone checkout brave-otter-17                    beside the repository
-    runstone checkout churn@champion /tmp/champion      the run behind a model version
+    runstone checkout churn@champion ../champion        the run behind a model version
     runstone checkout churn/Production --env            with its Python and packages
     cd "$(runstone checkout brave-otter-17 --quiet)"
     runstone checkout --list
