@@ -619,3 +619,16 @@ def test_a_repository_that_is_nowhere_else_is_named(git_repo: Path, tmp_path: Pa
     assert [LeftOut("lib", reason), LeftOut("staged", reason)] == sorted(
         snap(git_repo).left_out, key=lambda one: one.path
     )
+
+
+def test_files_hidden_between_two_snapshots_are_found(git_repo: Path) -> None:
+    """That git overlooks nothing is remembered of one index only: not of the one that git writes next."""
+    old = time.time() - 60
+    os.utime(git_repo / ".git" / "index", (old, old))
+    assert () == snap(git_repo).left_out
+    asked = git("rev-parse", "HEAD", cwd=git_repo)
+    assert Snapshot(asked, "main", asked, False) == snap(git_repo)
+    git("update-index", "--assume-unchanged", "train.py", cwd=git_repo)
+    (git_repo / "train.py").write_text("print('hidden')\n")
+    taken = snap(git_repo)
+    assert (True, ("train.py",)) == (taken.dirty, tuple(one.path for one in taken.left_out))

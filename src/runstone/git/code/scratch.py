@@ -25,6 +25,11 @@ _SETTINGS = (
     *("-c", "core.splitIndex=false", "-c", "core.fsmonitor=false"),
 )
 _LEFT_BEHIND_S = 3600
+_SETTLED_NS = 2_000_000_000
+_IndexState = tuple[str, int, int, int, int]
+_plain: set[_IndexState] = set()
+"""The index of which git has said that it overlooks no file: asking takes a git process, a good part of a short run."""
+
 _ATTEMPTS = 100
 _DISK_TROUBLE = re.compile(r"No space left|quota exceeded|File too large|unable to (?:write|create)|insufficient perm")
 _REFUSED = re.compile(
@@ -50,12 +55,14 @@ class ScratchIndex:
         self._repo = repo
         self._folder = repo.writable_state("snapshot")
         self.path = self._folder / f"index-{os.urandom(8).hex()}"
+        self._state: _IndexState | None = None
 
     def __enter__(self) -> "ScratchIndex":
         _remove_left_behind(self._folder)
         try:
             with (self._repo.git_dir / "index").open("rb") as index:
                 seen, data = os.fstat(index.fileno()), index.read()
+            self._state = _state(self._repo, seen)
         except FileNotFoundError:
             return self
         try:
@@ -81,7 +88,9 @@ class ScratchIndex:
         """
         if not self.path.exists():
             return set()
-        skipped, assumed = _overlooked(self._repo, self._git("ls-files", "-v", "-z"))
+        if self._state in _plain:
+            return set()
+        skipped, assumed = _overlooked(self._repo, self._git("ls-files", "-v", "-z"), self._state)
         for option, paths in (("--no-skip-worktree", skipped), ("--no-assume-unchanged", assumed)):
             if paths:
                 self._git("update-index", "-z", option, "--stdin", input=b"\0".join(paths) + b"\0")
@@ -144,12 +153,27 @@ class ScratchIndex:
 
 def is_any_overlooked(repo: Repository) -> bool:
     """Whether git was told to overlook files of the work tree; see `ScratchIndex.uncover`."""
-    return any(_overlooked(repo, repo.git("ls-files", "-v", "-z")[1]))
+    state = _state(repo)
+    return state not in _plain and any(_overlooked(repo, repo.git("ls-files", "-v", "-z")[1], state))
 
 
-def _overlooked(repo: Repository, listing: bytes) -> tuple[list[bytes], list[bytes]]:
+def _state(repo: Repository, seen: os.stat_result | None = None) -> _IndexState | None:
+    """What changes whenever git writes the user's index: it makes a new file each time."""
+    path = repo.git_dir / "index"
+    try:
+        seen = seen or path.stat()
+    except OSError:
+        return None
+    return str(path), seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns
+
+
+def _overlooked(repo: Repository, listing: bytes, state: _IndexState | None) -> tuple[list[bytes], list[bytes]]:
     """The paths that are skipped though they are there, and those assumed to be unchanged."""
     found = _OVERLOOKED.findall(listing)
+    # Only if the index is the one that git was asked about, and is old enough to be told from the next by its times.
+    if not found and state is not None and state == _state(repo) and time.time_ns() - state[3] > _SETTLED_NS:
+        _plain.clear()
+        _plain.add(state)
     top = os.fsencode(repo.work_tree or "")
     skipped = [path for tag, path in found if tag in b"sS" and os.path.lexists(b"%b/%b" % (top, path))]
     return skipped, [path for tag, path in found if tag.islower()]
