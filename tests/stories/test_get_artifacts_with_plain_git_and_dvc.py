@@ -82,7 +82,7 @@ def test_runstone_pulls_that_run_alone_however_many_there_are(origin: Path, git_
 
     client.workspace.repo.objects.blob = counting  # type: ignore[method-assign]  # it only counts
     assert 3 == pull_runs(client.workspace, ["run-1"]).count
-    assert 20 > len(read)
+    assert 10 > len(read)
     del client.workspace.repo.objects.blob
     copied = Path(client.download_artifacts("run-1"))
     assert b"\1" * 100_000 == (copied / "files" / "a b.bin").read_bytes()

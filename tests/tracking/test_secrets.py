@@ -286,10 +286,10 @@ HOSTILE += [
 
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_no_built_in_pattern_is_slow_on_hostile_text(quiet: Redactor, piece: str) -> None:
-    """Much of what almost matches, with and without an end that spoils it, does not take time beyond measure."""
+    """Much of what almost matches, with and without an end that spoils it, takes well under half a second."""
     for end in ("", "!", "\n", "@", '"'):
         text = piece * (200_000 // len(piece)) + end
-        assert 3 > _cpu_s(lambda text=text: quiet.text(text))  # type: ignore[misc]  # bound now, called at once
+        assert 0.5 > min(_cpu_s(lambda text=text: quiet.text(text)) for _ in range(3))  # type: ignore[misc]  # bound now, called at once
 
 
 @pytest.mark.parametrize("piece", HOSTILE)

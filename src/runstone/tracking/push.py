@@ -11,6 +11,7 @@ from runstone.errors import InvalidName, RemoteFailed
 from runstone.git.runs import layout
 from runstone.git.runs.branch import DVC_CONFIG, Draft, read_runs, update_runs
 from runstone.names import encode_component
+from runstone.records.run import Run
 from runstone.tracking.read import need_recorded
 from runstone.tracking.workspace import Workspace
 
@@ -126,17 +127,26 @@ def model_digests(draft: Draft, folder: str) -> list[str]:
     """The digests of the models of a run that has artifacts; what is none, as somebody may have pushed it, is not."""
     has_artifacts = draft.find(f"{folder}/{layout.ARTIFACTS}") is not None
     recorded = draft.run(folder) if has_artifacts else None
+    return [] if recorded is None else _valid_digests(recorded.run)
+
+
+def _valid_digests(run: Run) -> list[str]:
     found = []
-    for model in recorded.run.models if recorded is not None else ():
+    for model in run.models:
         with suppress(InvalidName):
             found.append(check_digest(model.digest.removeprefix("md5:")))
     return found
 
 
 def _folder_digests(workspace: Workspace, run_ids: Iterable[str]) -> list[str]:
-    draft = read_runs(workspace.repo)
-    folders = [need_recorded(workspace, run_id).folder for run_id in run_ids]
-    return list(dict.fromkeys(digest for folder in folders for digest in digests_in(draft, folder)))
+    found: list[str] = []
+    for run_id in run_ids:
+        recorded = need_recorded(workspace, run_id)
+        text = recorded.files.get(layout.ARTIFACTS)
+        if text is not None:
+            found.append(parse_pointer(text, f"{recorded.folder}/{layout.ARTIFACTS}").digest)
+            found += _valid_digests(recorded.run)
+    return list(dict.fromkeys(found))
 
 
 def all_run_ids(workspace: Workspace) -> list[str]:
