@@ -137,6 +137,11 @@ def parse_version_tag(tag: str) -> tuple[str, int, bool] | None:
     return match["model"], int(match["version"]), bool(match["retired"])
 
 
+def parse_version_number(text: str) -> int | None:
+    """`4` → 4; None for what is no number of a version, such as `04`."""
+    return int(text) if re.fullmatch(r"[1-9][0-9]{0,17}", text) else None
+
+
 def check_alias(alias: object) -> str:
     """Return an alias fit to point at a version, or raise `InvalidName`.
 
@@ -150,6 +155,19 @@ def check_alias(alias: object) -> str:
     if _WINDOWS_RESERVED.fullmatch(alias):
         raise InvalidName("alias", alias, "it is reserved on some systems")
     return alias
+
+
+def check_stage(stage: object) -> str:
+    """Return the name of a stage, or raise `InvalidName`. `None` is refused: it means no stage."""
+    stage = check_name("stage", stage)
+    if len(stage.encode()) > MAX_COMPONENT or not re.fullmatch(r"[\w][\w.-]*", stage):
+        why = f"letters, digits, `_`, `-` and `.` are allowed, {MAX_COMPONENT} bytes at most"
+        raise InvalidName("stage", stage, why)
+    if stage.lower() in ("latest", "none") or stage.isdigit():
+        raise InvalidName("stage", stage, "`latest`, `None` and numbers already mean something else")
+    if _WINDOWS_RESERVED.fullmatch(stage):
+        raise InvalidName("stage", stage, "it is reserved on some systems")
+    return stage
 
 
 def _percent(text: str) -> str:

@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 _TIME = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])(?:\.([0-9]{1,6}))?Z")
 _PATH = re.compile(r"(?!/|[A-Za-z]:)(?!(.*/)?\.\.(/|$))[^\\\x00-\x1f]+")
+_OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _EPOCH_ORDINAL = 719163
 _KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", dict: "a map", list: "a list"}
 
@@ -67,7 +68,7 @@ class Reader:
 
     def path(self, key: str) -> str:
         """The key with the path that leads to it."""
-        return f"{self._prefix}.{key}" if self._prefix else key
+        return f"{self._prefix}.{key}" if self._prefix and key else self._prefix or key
 
     def need(self, key: str, kind: type[T]) -> T:
         """A key that must be there."""
@@ -89,6 +90,10 @@ class Reader:
             raise self.fail(key, f"must be {_KINDS[kind]}, but is {show(value)}")
         return value
 
+    def take_any(self, key: str) -> Any:
+        """A key of several types, which the caller tells apart; it may be missing."""
+        return self._rest.pop(key, None)
+
     def take_time(self, key: str) -> int | None:
         """A time as Unix milliseconds."""
         text = self.take(key, str)
@@ -102,6 +107,13 @@ class Reader:
     def need_path(self, key: str) -> str:
         """A path that must be there, is relative, and stays inside: joining it to a folder is safe."""
         return self._inside(key, self.need(key, str))
+
+    def need_object_id(self, key: str) -> str:
+        """A git object's full id that must be there: git cannot take it for an option or a revision."""
+        oid = self.need(key, str)
+        if _OBJECT_ID.fullmatch(oid) is None:
+            raise self.fail(key, f"must be a full object id of git, but is {show(oid)}")
+        return oid
 
     def take_path(self, key: str) -> str | None:
         """As `need_path`, but it may be missing."""

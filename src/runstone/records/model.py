@@ -69,6 +69,7 @@ class VersionBody:
         size: Bytes.
         signature: As in `ModelReference`.
         description: What the author said of it.
+        tags: What it was tagged with when it was made.
     """
 
     model: str
@@ -80,6 +81,7 @@ class VersionBody:
     size: int = 0
     signature: Document | None = None
     description: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
     extra: Document = field(default_factory=dict)
 
     def to_document(self) -> Document:
@@ -98,6 +100,8 @@ class VersionBody:
             document["signature"] = self.signature
         if self.description:
             document["description"] = self.description
+        if self.tags:
+            document["tags"] = dict(sorted(self.tags.items()))
         return document | self.extra
 
     @classmethod
@@ -116,5 +120,6 @@ class VersionBody:
             size=reader.take("size", int) or 0,
             signature=reader.take("signature", dict),
             description=reader.take("description", str),
+            tags=reader.take_text_map("tags"),
             extra=reader.extra(),
         )

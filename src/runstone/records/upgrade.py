@@ -10,10 +10,23 @@ from typing import Any
 
 from runstone.errors import NewerFormat, RecordInvalid
 
-VERSIONS = {"run": 1, "experiment": 1, "metrics": 1, "version": 1, "alias": 1, "config": 1}
+VERSIONS = {
+    "run": 1,
+    "experiment": 1,
+    "metrics": 1,
+    "version": 1,
+    "registered-model": 1,
+    "version-notes": 1,
+    "stage": 1,
+    "alias": 1,
+    "registration": 1,
+    "policy": 1,
+    "approval": 1,
+    "config": 1,
+}
 """The newest version of each kind of record that this Runstone reads, and the one it writes."""
 
-_parse_format = re.compile(r"runstone/([a-z]+)/v([1-9][0-9]{0,8})").fullmatch
+_parse_format = re.compile(r"runstone/([a-z]+(?:-[a-z]+)*)/v([1-9][0-9]{0,8})").fullmatch
 
 
 def split_format(name: object) -> tuple[str, int] | None:

@@ -71,7 +71,7 @@ FLOAT = r"-?[0-9]+\.[0-9]+(?:e[+-][0-9]+)?"
 
 _is_bare = re.compile(BARE).fullmatch
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_is_schema = re.compile(r"runstone/([a-z]+)/v([1-9][0-9]{0,8})").fullmatch
+_is_schema = re.compile(r"runstone/([a-z]+(?:-[a-z]+)*)/v([1-9][0-9]{0,8})").fullmatch
 _HINT = "# yaml-language-server: $schema=https://runstone.dev/schemas/{}.v{}.json"
 
 

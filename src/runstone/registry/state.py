@@ -1,0 +1,171 @@
+"""The state of the registry: what its files say at one commit of the default branch. The versions are git tags.
+
+A pure function of the commit, so that the registry of any day is read as today's is.
+"""
+
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from runstone import names
+from runstone.errors import NewerFormat, RecordInvalid, RecordsSkipped
+from runstone.git.objects import TreeEntry
+from runstone.git.repository import Repository
+from runstone.records import yaml
+from runstone.records.alias import Alias
+from runstone.records.model_file import ModelFile
+from runstone.records.policy import NO_STAGE, Policy, check_graph
+from runstone.records.registration import Registration
+from runstone.records.stage import Stage
+from runstone.records.version_notes import VersionNotes
+from runstone.registry.layout import Place, parse_path
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """What the files of one model say.
+
+    Attributes:
+        key: The model's folder.
+        file: `model.yaml`; an empty one where there is none.
+        has_file: Whether there is one.
+        stages: Stage → its versions, ascending.
+        aliases: Alias → version.
+        notes: Version → what was said of it later.
+        registrations: Run → the request to register its model.
+        card: The blob of the model card, if there is one.
+    """
+
+    key: str
+    file: ModelFile = field(default_factory=ModelFile)
+    has_file: bool = False
+    stages: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    aliases: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[int, VersionNotes] = field(default_factory=dict)
+    registrations: Mapping[str, Registration] = field(default_factory=dict)
+    card: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The model's present name."""
+        return self.file.name or names.decode_component(self.key)
+
+    def stage_of(self, version: int) -> str:
+        """The stage that a version is in; `None` if in no stage."""
+        return next((stage for stage, versions in self.stages.items() if version in versions), NO_STAGE)
+
+    def aliases_of(self, version: int) -> tuple[str, ...]:
+        """The aliases that point at a version, sorted."""
+        return tuple(sorted(alias for alias, target in self.aliases.items() if target == version))
+
+
+def read_model_state(repo: Repository, commit: str | None, key: str) -> ModelState:
+    """What the files of one model say at a commit; an empty state if it has none.
+
+    Warns:
+        RecordsSkipped: A file breaks its schema; the others are read.
+    """
+    if commit is None:
+        return ModelState(key)
+    return _read(repo, commit, key, _files(repo, commit, f"{repo.config.registry}/{key}"))
+
+
+def read_states(repo: Repository, commit: str | None) -> dict[str, ModelState]:
+    """The states of all models that have files at a commit, by key, sorted.
+
+    Warns:
+        RecordsSkipped: A file breaks its schema; the others are read.
+    """
+    if commit is None:
+        return {}
+    by_key: dict[str, dict[str, str]] = {}
+    registry = repo.config.registry
+    for path, oid in _files(repo, commit, registry).items():
+        place = parse_path(registry, path)
+        if place is not None and place.key:
+            by_key.setdefault(place.key, {})[path] = oid
+    contents = dict(repo.objects.read_many({oid for files in by_key.values() for oid in files.values()}))
+    return {key: _read(repo, commit, key, by_key[key], contents) for key in sorted(by_key)}
+
+
+def read_policy(repo: Repository, commit: str | None, key: str | None = None) -> Policy:
+    """The policy at a commit: the project's, with a model's own rules over it if a key is given.
+
+    Raises:
+        RecordInvalid, NewerFormat: A policy cannot be read: then nothing can be judged by it.
+    """
+    base, own, has_stages = Policy(), None, False
+    if commit is None:
+        return base
+    registry = repo.config.registry
+    document = _document(repo, commit, Place("policy").path(registry))
+    if document is not None:
+        base = Policy.from_document(document[0], document[1])
+    document = _document(repo, commit, Place("policy", key).path(registry)) if key else None
+    if document is None:
+        return base
+    own = Policy.from_document(document[0], document[1], own=True)
+    has_stages = document[0].get("stages") is not None
+    merged = base.overridden_by(own, stages=has_stages)
+    check_graph(merged, document[1])
+    return merged
+
+
+def _document(repo: Repository, commit: str, path: str) -> tuple[Any, str] | None:
+    entry = repo.objects.entry(repo.objects.commit(commit).tree, path)
+    if entry is None or not entry.is_file:
+        return None
+    where = f"{path} at {commit[:7]}"
+    return yaml.load(repo.objects.blob(entry.oid), where), where
+
+
+def _files(repo: Repository, commit: str, folder: str) -> dict[str, str]:
+    """Path → blob of every file below a folder."""
+    found: dict[str, str] = {}
+    entry = repo.objects.entry(repo.objects.commit(commit).tree, folder)
+
+    def walk(path: str, entries: Iterable[tuple[str, TreeEntry]]) -> None:
+        for name, inner in entries:
+            if inner.is_tree:
+                walk(f"{path}/{name}", repo.objects.tree(inner.oid).items())
+            elif inner.is_file:
+                found[f"{path}/{name}"] = inner.oid
+
+    if entry is not None and entry.is_tree:
+        walk(folder, repo.objects.tree(entry.oid).items())
+    return found
+
+
+def _read(
+    repo: Repository, commit: str, key: str, files: Mapping[str, str], contents: Mapping[str, bytes] | None = None
+) -> ModelState:
+    stages: dict[str, tuple[int, ...]] = {}
+    aliases: dict[str, int] = {}
+    notes: dict[int, VersionNotes] = {}
+    registrations: dict[str, Registration] = {}
+    file, has_file, card = ModelFile(), False, None
+    for path, oid in files.items():
+        place = parse_path(repo.config.registry, path)
+        if place is None or place.kind == "policy":
+            continue
+        if place.kind == "card":
+            card = oid
+            continue
+        where = f"{path} at {commit[:7]}"
+        try:
+            document = yaml.load(contents[oid] if contents is not None else repo.objects.blob(oid), where)
+            match place.kind:
+                case "stage":
+                    stages[place.name] = Stage.from_document(document, where).versions
+                case "alias":
+                    aliases[place.name] = Alias.from_document(document, where).version
+                case "notes":
+                    notes[int(place.name)] = VersionNotes.from_document(document, where)
+                case "registration":
+                    registrations[place.name] = Registration.from_document(document, where)
+                case _:
+                    file, has_file = ModelFile.from_document(document, where), True
+        except (RecordInvalid, NewerFormat) as error:
+            warnings.warn(str(error), RecordsSkipped, stacklevel=3)
+    return ModelState(key, file, has_file, stages, aliases, notes, registrations, card)
