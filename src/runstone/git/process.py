@@ -23,7 +23,15 @@ _LOCAL_VARIABLES = frozenset(
     "GIT_OBJECT_DIRECTORY GIT_PREFIX GIT_QUARANTINE_PATH GIT_REPLACE_REF_BASE GIT_SHALLOW_FILE GIT_WORK_TREE "
     "LANGUAGE".split()
 )
+# Where git keeps what a push brings until its pre-receive hook has said yes.
+_QUARANTINE = frozenset(("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH"))
+_admitted: set[str] = set()
 _PATIENCE_S = 5.0
+
+
+def admit_quarantine() -> None:
+    """From now on git also sees the objects of the push that a pre-receive hook of this process is asked about."""
+    _admitted.update(_QUARANTINE)
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -31,7 +39,7 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
     GIT_TRACE and its kin go too, unless they name a file: what they print on stderr would be taken for git's errors.
     """
-    env = {key: value for key, value in os.environ.items() if key not in _LOCAL_VARIABLES}
+    env = {key: value for key, value in os.environ.items() if key not in _LOCAL_VARIABLES or key in _admitted}
     for key in [key for key in env if key.startswith("GIT_TRACE")]:
         if not os.path.isabs(env[key]):  # noqa: PTH117  # the value is no path otherwise
             del env[key]
