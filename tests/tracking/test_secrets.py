@@ -198,6 +198,14 @@ def test_own_patterns_replace_or_extend_the_built_in_ones() -> None:
         assert [REDACTED, REDACTED] == [both.param("Badge", "x"), both.param("password", "x")]
 
 
+def test_flags_at_the_head_of_a_pattern_hold_for_it_alone() -> None:
+    """`(?i)customer_id`, as the format page shows it, among others."""
+    redactor = Redactor(keys=["^badge$", "(?i)customer_id"], allow=["ok", "(?i)fine"])
+    with pytest.warns(SecretRedacted):
+        assert [REDACTED, REDACTED] == [redactor.param("Customer_ID", "x"), redactor.param("badge", "x")]
+    assert ["x", "x"] == [redactor.param("customer", "x"), redactor.param("FINE", "x")]
+
+
 @pytest.mark.parametrize(
     ("name", "make"),
     [

@@ -159,9 +159,9 @@ class Redactor:
         keys, values = _with_defaults(keys, DEFAULT_KEYS), _with_defaults(values, DEFAULT_VALUES)
         for name, given in (("keys", keys), ("values", values), ("allow", allow)):
             _check(name, given, where)
-        self._keys = re.compile("|".join(f"(?:{key})" for key in keys), re.IGNORECASE)
+        self._keys = re.compile("|".join(map(_group, keys)), re.IGNORECASE)
         self._shapes = tuple(_BUILT_IN.get(v) or Shape(f"text that `{v}` finds", ("",), v) for v in values)
-        self._allow = re.compile("|".join(f"(?:{pattern})" for pattern in allow) or r"(?!)")
+        self._allow = re.compile("|".join(map(_group, allow)) or r"(?!)")
         self._known: dict[str, bool] = {}
         self._noted: set[str] | None = None
 
@@ -323,6 +323,12 @@ class Redactor:
 
 def _with_defaults(given: Sequence[str], defaults: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(p for entry in given or (DEFAULT,) for p in (defaults if entry == DEFAULT else (entry,)))
+
+
+def _group(pattern: str) -> str:
+    """A pattern as one branch of several: flags at its head, as in `(?i)badge`, hold for it alone."""
+    flags = re.match(r"\(\?([aimsux]+)\)", pattern)
+    return f"(?{flags[1]}:{pattern[flags.end() :]})" if flags else f"(?:{pattern})"
 
 
 def _check(name: str, patterns: Sequence[str], where: str) -> None:
