@@ -14,6 +14,7 @@ from tests.sharing import Team, make_team
 from tests.support import git, make_repository
 
 _INHERITED = ("GIT_", "DVC_", "RUNSTONE_", "MLFLOW_", "AWS_", "XDG_")
+_INHERITED += ("CI_", "GITHUB_", "GH_", "GITLAB_", "GITEA_", "FORGEJO_", "JENKINS_")  # not `CI` itself
 
 
 def pytest_configure() -> None:

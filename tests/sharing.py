@@ -117,6 +117,14 @@ def register(repo: Path, run_id: str, model: str = "churn") -> str:
     return format_version_tag(model, version.version)
 
 
+def number_here(*repos: Path) -> None:
+    """Have model versions numbered in these clones, and not on the remote: the tags go there with a later sync."""
+    for repo in repos:
+        (repo / "runstone.yaml").write_text("versions: local\n")
+        with (repo / ".git" / "info" / "exclude").open("a") as exclude:
+            exclude.write("/runstone.yaml\n")
+
+
 def runs_of(repo: Path, ref: str = "runs") -> list[str]:
     """The ids of the runs on a branch, sorted; an id that lies in two folders stands twice."""
     out = git("ls-tree", "-r", "--name-only", ref, cwd=repo)

@@ -12,7 +12,7 @@ from tests.support import SOURCE, run_python
 
 # Each layer may import those above it. Names are modules or packages directly below `runstone`.
 LAYERS = (
-    ("errors", "names", "uris", "_version"),
+    ("errors", "names", "uris", "templates", "_version"),
     ("records",),
     ("git",),
     ("artifacts", "flavors"),
@@ -29,7 +29,7 @@ LAYERS = (
     ("cli", "web", "mlflow_plugin", "__main__"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-HEAVY = {"dvc", "git", "jsonschema", "lark", "matplotlib", "numpy", "pandas", "sklearn", "yaml"}
+HEAVY = {"dvc", "git", "github", "gitlab", "jsonschema", "lark", "matplotlib", "numpy", "pandas", "sklearn", "yaml"}
 OWNERS = {"dvc": "artifacts/remote.py", "git": "git/transport.py"}
 
 

@@ -300,8 +300,6 @@ def test_what_is_not_kept_is_refused(client: Client) -> None:
         client.log_inputs(run_id, models=["m"])
     with pytest.raises(InvalidName):
         client.log_text(run_id, "x", "/abs.txt")
-    with pytest.raises(InvalidValue, match="Tags of a model version cannot be set yet"):
-        client.create_model_version("m", f"runs:/{run_id}/model", tags={"a": "1"})
     for source in ("models:/m/1", "runs:/other/model"):
         with pytest.raises(InvalidValue, match="The source of a version must be"):
             client.create_model_version("m", source, run_id=run_id)

@@ -18,7 +18,9 @@ from typing import Any
 from tests.benchmarks.measure import Report
 from tests.benchmarks.setting import Setting, remove
 
-NAMES = tuple("log run start index search artifacts writers snapshot sync size checkout workload".split())
+NAMES = tuple(
+    "log run start index search artifacts writers snapshot sync size checkout registry workload check".split()
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -17,6 +17,7 @@ from tests.benchmarks.worker import Unavailable, Worker
     ("name", "certain"),
     [
         ("index", ["runs in the index"]),
+        ("registry", []),
         ("log", ["kept of 500 calls after kill -9"]),
         ("run", []),
         ("search", []),

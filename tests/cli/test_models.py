@@ -10,7 +10,7 @@ from click.testing import Result
 from runstone.tracking.experiment import ensure_experiment
 from runstone.tracking.run import start_run
 from runstone.tracking.workspace import Workspace
-from tests.cli.support import complete
+from tests.cli.support import complete, run_on_terminal
 from tests.support import git
 
 Invoke = Callable[..., Result]
@@ -53,7 +53,7 @@ def test_alias_moves_and_goes(invoke: Invoke, model_run: str, git_repo: Path) ->
     """One commit on the default branch for each; the version or --delete, not both and not neither."""
     invoke("models", "register", "churn", "brave-otter-1/model")
     assert "churn@champion is version 1\n" == invoke("models", "alias", "churn", "champion", "1").stdout
-    assert "Point churn@champion at version 1" == git("log", "-1", "--format=%s", cwd=git_repo)
+    assert "Point churn@champion at v1" == git("log", "-1", "--format=%s", cwd=git_repo)
     assert "" == git("status", "--porcelain", cwd=git_repo)
     for words in ([], ["1", "--delete"]):
         assert 2 == invoke("models", "alias", "churn", "champion", *words, code=2).exit_code
@@ -97,3 +97,79 @@ def test_what_cannot_be_registered(invoke: Invoke, model_run: str) -> None:
         "error: The registry has no model 'nope'. It has none yet. List them: `runstone models list`\n" == result.stderr
     )
     assert "There are no such models.\n" == invoke("models", "list").stderr
+
+
+def test_what_is_said_of_models_and_versions(invoke: Invoke, model_run: str, git_repo: Path) -> None:
+    """Made, described, tagged, owned; shown as a table and as JSON; found by it."""
+    words = ("--description", "Who leaves", "-t", "risk=low", "--owner", "@growth", "--json")
+    made = json.loads(invoke("models", "create", "churn", *words).stdout)
+    assert ("created", "churn", {"risk": "low"}, ["@growth"]) == tuple(
+        made[k] for k in ("done", "key", "tags", "owners")
+    )
+    invoke("models", "register", "churn", "brave-otter-1/model", "--description", "March")
+    assert "described churn v1\n" == invoke("models", "describe", "churn", "Trained on March", "--version", "1").stdout
+    assert "described churn\n" == invoke("models", "describe", "churn", "Who leaves\nand when").stdout
+    invoke("models", "tag", "churn", "team=growth", "a=b", "--version", "1")
+    invoke("models", "untag", "churn", "a", "--version", "1")
+    invoke("models", "tag", "churn", "team=sales", "x=y")
+    assert "untagged churn\n" == invoke("models", "untag", "churn", "x").stdout
+    assert "churn has 2 owners\n" == invoke("models", "owners", "churn", "kim@example.org", "@growth").stdout
+    shown = json.loads(invoke("models", "show", "churn", "--json").stdout)
+    assert ("Who leaves\nand when", {"risk": "low", "team": "sales"}) == (shown["description"], shown["tags"])
+    assert ["kim@example.org", "@growth"] == shown["owners"]
+    assert [("Trained on March", {"team": "growth"})] == [(v["description"], v["tags"]) for v in shown["versions"]]
+    text = invoke("models", "show", "churn").stdout
+    assert "owners" in text
+    assert "  risk" in text
+    listed = invoke("models", "list", "-c", "name,latest,tags,description").stdout
+    assert "churn 1 risk=low, team=sales Who leaves …" == " ".join(listed.splitlines()[1].split())
+    found = json.loads(invoke("models", "search", "tags.team = 'growth'", "--json").stdout)
+    assert [("churn", 1)] == [(one["model"], one["version"]) for one in found]
+    assert "There are no such versions.\n" == invoke("models", "search", "stage = 'Production'").stderr
+    assert "" == git("status", "--porcelain", cwd=git_repo)
+    assert 2 == invoke("models", "tag", "churn", "nonsense", code=2).exit_code
+
+
+def test_rename_copy_retire_and_delete(invoke: Invoke, model_run: str, git_repo: Path) -> None:
+    """Each says what it did; what is asked on a terminal needs --yes elsewhere."""
+    invoke("models", "register", "churn", "brave-otter-1/model")
+    assert "renamed churn to Attrition\n" == invoke("models", "rename", "churn", "Attrition").stdout
+    error = invoke("models", "show", "churn", code=1).stderr
+    assert (
+        error == "error: The model 'churn' is called 'Attrition' now. Use that name: `runstone models show Attrition`\n"
+    )
+    assert "models:/live/1\n" == invoke("models", "copy", "Attrition/1", "live").stdout
+    copied = json.loads(invoke("models", "copy", "Attrition", "live", "--json").stdout)
+    assert ("models:/live/2", "copied", 2) == tuple(copied[key] for key in ("uri", "done", "version"))
+    assert "retired live v1\n" == invoke("models", "retire", "live", "1", "--reason", "Leaked labels").stdout
+    assert [2] == [one["version"] for one in json.loads(invoke("models", "versions", "live", "--json").stdout)]
+    assert "There is nobody here to ask" in invoke("models", "delete", "live", code=2).stderr
+    assert "deleted live\n" == invoke("models", "rm", "live", "--yes").stdout
+    assert ["Attrition"] == [one["name"] for one in json.loads(invoke("models", "list", "--json").stdout)]
+    assert "error: The model 'live' cannot be made" not in invoke("models", "new", "live").stderr
+    assert "cannot be made: the registry has one already" in invoke("models", "create", "live", code=1).stderr
+
+
+def test_delete_asks_on_a_terminal(invoke: Invoke, model_run: str, git_repo: Path) -> None:
+    """No is no."""
+    invoke("models", "register", "churn", "brave-otter-1/model")
+    code, shown = run_on_terminal("models", "delete", "churn", cwd=git_repo, answer="n\n")
+    assert (True, True) == (code != 0, "Delete churn, and retire its version? [y/N]" in shown), shown
+    assert "churn@v1" == git("tag", cwd=git_repo)
+
+
+def test_a_card_is_printed_and_written(invoke: Invoke, model_run: str, git_repo: Path) -> None:
+    """Printed without a commit; written with one; raw as it stands."""
+    invoke("models", "register", "churn", "brave-otter-1/model")
+    error = invoke("models", "card", "churn", "--raw", code=1).stderr
+    assert "churn has no card. Write one: `runstone models card churn --write`" in error
+    printed = invoke("models", "card", "churn").stdout
+    assert printed.startswith("---\n")
+    assert "1" == git("rev-list", "--count", "main", cwd=git_repo)
+    assert "wrote the card of churn\n" == invoke("models", "card", "churn", "--version", "1", "--write").stdout
+    assert "unchanged: the card of churn\n" == invoke("models", "card", "churn", "--write").stdout
+    assert (printed, printed) == (
+        (git_repo / "registry/churn/README.md").read_text(),
+        invoke("models", "card", "churn", "--raw").stdout,
+    )
+    assert 2 == invoke("models", "card", "churn", "--raw", "--write", code=2).exit_code

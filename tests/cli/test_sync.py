@@ -13,7 +13,7 @@ import pytest
 from runstone.cli import sync
 from runstone.client import Client
 from tests.cli.support import run_cli, run_on_terminal, start_cli
-from tests.sharing import Team, record, register
+from tests.sharing import Team, number_here, record, register
 from tests.support import git
 
 
@@ -21,6 +21,7 @@ from tests.support import git
 def test_one_line_says_what_moved(team: Team) -> None:
     """What was sent, with its size, what came, and that all is in sync."""
     ann, bob = team.folder / "ann", team.clone("bob")
+    number_here(ann)
     record(ann, "one", text="1")
     register(ann, "two")
     sent = run_cli("sync", cwd=ann)
@@ -82,6 +83,7 @@ def test_what_was_joined_is_told_cleaned(plain_team: Team) -> None:
 def test_a_number_given_twice_ends_with_1(team: Team) -> None:
     """Both tags are kept, all else is synced, and the message says how to go on."""
     ann, bob = team.folder / "ann", team.clone("bob")
+    number_here(ann, bob)
     register(ann, "one")
     register(bob, "two")
     run_cli("sync", cwd=ann)

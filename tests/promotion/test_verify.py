@@ -25,9 +25,9 @@ def reviewed(git_repo: Path) -> Path:
     return git_repo
 
 
-def breaks(repo: Path, **options: bool) -> tuple[Break, ...]:
+def breaks(repo: Path, *, artifacts: bool = True) -> tuple[Break, ...]:
     """What does not hold."""
-    return verify(Workspace.open(repo), **options).breaks
+    return verify(Workspace.open(repo), artifacts=artifacts).breaks
 
 
 def test_an_approved_history_holds(reviewed: Path) -> None:

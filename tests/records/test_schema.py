@@ -15,20 +15,35 @@ from hypothesis import strategies as st
 from runstone.errors import NewerFormat, RecordInvalid
 from runstone.records import schema, yaml
 from runstone.records.alias import Alias
+from runstone.records.approval import ApprovalNote
 from runstone.records.config import Config
 from runstone.records.dataset import Dataset
 from runstone.records.experiment import Experiment
 from runstone.records.metric import MetricSummary, format_metrics, parse_metrics
 from runstone.records.model import ModelReference, VersionBody
+from runstone.records.model_file import ModelFile
+from runstone.records.policy import Policy
+from runstone.records.registration import Registration
 from runstone.records.run import Run
+from runstone.records.stage import Stage
 from runstone.records.upgrade import VERSIONS
+from runstone.records.version_notes import VersionNotes
 
 SCHEMAS = {path.name: json.loads(path.read_text()) for path in sorted(schema.folder().glob("*.json"))}
+WRITTEN = ["run", "experiment", "version", "registered-model", "version-notes", "stage", "alias", "registration"]
+WRITTEN += ["approval"]
 READERS: dict[str, Callable[[Any], Any]] = {
     "run": lambda document: Run.from_document(document, "exp", "x.yaml"),
     "experiment": lambda document: Experiment.from_document(document, "exp", "x.yaml"),
     "version": lambda document: VersionBody.from_document(document, "x.yaml"),
+    "registered-model": lambda document: ModelFile.from_document(document, "x.yaml"),
+    "version-notes": lambda document: VersionNotes.from_document(document, "x.yaml"),
+    "stage": lambda document: Stage.from_document(document, "x.yaml"),
     "alias": lambda document: Alias.from_document(document, "x.yaml"),
+    "registration": lambda document: Registration.from_document(document, "x.yaml"),
+    # A model's own: whether the stages that rules name exist is no matter of a schema.
+    "policy": lambda document: Policy.from_document(document, "x.yaml", own=True),
+    "approval": lambda document: ApprovalNote.from_document(document, "x.yaml"),
     "config": lambda document: Config.from_document(document, "x.yaml"),
     "dataset": lambda document: Dataset.from_document(document, "x.yaml", ""),
     "model": lambda document: ModelReference.from_document(document, "x.yaml", ""),
@@ -42,7 +57,7 @@ def full(kind: str) -> Any:
         document |= {"parent": "abc", "lifecycle": "deleted", "deleted": {"reason": "old"}}
         document |= {"attempts": [{"status": "FAILED"}], "conflicts": [{"key": "lr"}]}
     if kind == "version":
-        document |= {"signature": {"inputs": "[]"}, "description": "good"}
+        document |= {"signature": {"inputs": "[]"}, "description": "good", "tags": {"team": "growth"}}
     if kind == "model":
         document |= {"signature": {"inputs": "[]"}}
     if kind == "config":
@@ -66,6 +81,7 @@ _ODDITIES: list[Any] = [
     *["2026-11-22T06:12:03Z", "2026-02-30T00:00:00Z", "2026-11-22T25:00:00Z", "2026-11-22 06:12:03"],
     *["0000-01-01T00:00:00Z", "2026-11-22T06:12:03.123Z\n", "２026-11-22T06:12:03Z", "RUNNING", "active", "deleted"],
     *["auto", "review", "con", "con.x", "conx", "a.lock", "a..b", "ab", "A1", "a", "x" * 100, "x" * 101, "ab\n", "a."],
+    *["2%", "2.5%", "%", "-2%", "90d", "90", "d", "higher", "None", "*", "9ab1c3d5e7f90214365870a9bcbddeef01122334"],
     *["-a", "runstone/run/v1", "runstone/run/v2", "runstone/run/v0", "runstone/experiment/v1"],
 ]
 oddities = st.sampled_from(_ODDITIES).map(copy.deepcopy)
@@ -99,7 +115,7 @@ def test_schema_and_dataclass_accept_the_same_documents(kind: str, data: st.Data
     assert outcomes[0] == outcomes[1], document
 
 
-@pytest.mark.parametrize("kind", ["run", "experiment", "version", "alias"])
+@pytest.mark.parametrize("kind", WRITTEN)
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_unknown_keys_are_carried_through(kind: str, data: st.DataObject) -> None:
@@ -184,6 +200,42 @@ def test_every_rule_has_words_for_its_error() -> None:
          "`schema` must be `runstone/run/v1`, but is 'runstone/experiment/v1'"),
         ("alias", {"version": 0}, "`version` must be 1 or more, but is the number 0"),
         ("alias", {"version": "4"}, '`version` must be a whole number, but is the text "4"'),
+        ("stage", {"versions": [4, 0]}, "`versions[1]` must be 1 or more, but is the number 0"),
+        ("stage", {"versions": [4, 4]}, "`versions` must be a list in which each version stands once, but is a list"),
+        ("registration", {"commit": "HEAD"}, '`commit` must be a full object id of git, but is the text "HEAD"'),
+        ("approval", {"approvals": [{}]}, "`approvals[0].by` is missing"),
+        ("policy", {"stages": {"a b": {}}},
+         "the keys of `stages` must be names of stages: letters, digits, `_`, `-` and `.`, but not `None`, `latest` or "
+         'a number, but one is the text "a b"'),
+        ("policy", {"stages": {"Latest": {}}},
+         "the keys of `stages` must be names of stages: letters, digits, `_`, `-` and `.`, but not `None`, `latest` or "
+         'a number, but one is the text "Latest"'),
+        ("policy", {"aliases": {"v1": {}}},
+         'the keys of `aliases` must be names of aliases, or `*` for all others, but one is the text "v1"'),
+        ("policy", {"stages.Production.holder": 1},
+         "`stages.Production.holder` is unknown here; known are from, holders, previous, gates, approvals, bypass"),
+        ("policy", {"stages.Production.holders": 0},
+         "`stages.Production.holders` must be 1 or more, but is the number 0"),
+        ("policy", {"stages.Production.gates": [{}]},
+         "`stages.Production.gates[0]` must be a map of one key, the kind of the gate, but is a map"),
+        ("policy", {"stages.Production.gates": [{"clean": False}]},
+         "`stages.Production.gates[0].clean` must be true; leave the gate out otherwise, but is `false`"),
+        ("policy", {"stages.Production.gates": [{"metric": {"name": "auc"}}]},
+         "`stages.Production.gates[0].metric.at_least` is missing"),
+        ("policy", {"stages.Production.gates": [{"metric": {"name": "auc", "at_least": math.nan}}]},
+         "`stages.Production.gates[0].metric.at_least` must be a number to compare with, but is the number nan"),
+        ("policy", {"stages.Production.gates": [{"no_worse": {"metric": "auc", "by": "two"}}]},
+         "`stages.Production.gates[0].no_worse.by` must be a number of 0 or more, or a share such as 2%, but is the "
+         'text "two"'),
+        ("policy", {"stages.Production.gates": [{"age": {"at_least": "1 day"}}]},
+         "`stages.Production.gates[0].age.at_least` must be a duration such as 90s, 90m, 12h or 30d, but is the text "
+         '"1 day"'),
+        ("policy", {"stages.Production.gates": [{"command": {"run": []}}]},
+         "`stages.Production.gates[0].command.run` must be a list of words: the program, then its arguments, but is a "
+         "list"),
+        ("policy", {"stages.Production.approvals.counts": 2},
+         "`stages.Production.approvals.counts` is unknown here; known are count, by, by_author, signed"),
+        ("policy", {"metrics.auc": "up"}, '`metrics.auc` must be one of higher, lower, but is the text "up"'),
         ("config", {"push": "sometimes"}, '`push` must be one of manual, auto, but is the text "sometimes"'),
         ("config", {"secrets.keys": "x"}, '`secrets.keys` must be a list, but is the text "x"'),
     ],
@@ -211,7 +263,7 @@ def test_a_newer_format_is_refused_by_name() -> None:
         "`x.yaml` has the format `runstone/{0}/v2`, and this Runstone reads up to `runstone/{0}/v1`. "
         "Upgrade: `pip install --upgrade runstone`"
     )
-    for kind in ("run", "experiment", "version", "alias", "config"):
+    for kind in (*WRITTEN, "policy", "config"):
         document = full(kind) | {"schema": f"runstone/{kind}/v2"}
         for check in (READERS[kind], lambda d, k=kind: schema.validate(d, k, "x.yaml")):
             with pytest.raises(NewerFormat) as error:
@@ -222,7 +274,7 @@ def test_a_newer_format_is_refused_by_name() -> None:
     assert message.format("metrics") == str(error.value)
 
 
-@pytest.mark.parametrize("kind", ["run", "experiment", "version", "alias", "config"])
+@pytest.mark.parametrize("kind", [*WRITTEN, "policy", "config"])
 def test_a_file_is_checked_by_the_format_it_names(kind: str) -> None:
     """`validate_text` finds the schema by the document's own `schema` key."""
     text = yaml.dump(full(kind))
@@ -245,7 +297,8 @@ def test_a_file_is_checked_by_the_format_it_names(kind: str) -> None:
 )  # fmt: skip
 def test_a_file_without_a_known_format_is_refused(text: str | bytes, where: str, problem: str) -> None:
     """The message lists the formats, or says what is wrong with the file as a whole."""
-    known = "runstone/run/v1, runstone/experiment/v1, runstone/version/v1, runstone/alias/v1, runstone/config/v1"
+    kinds = [*WRITTEN[:-1], "policy", "approval", "config"]
+    known = ", ".join(f"runstone/{kind}/v1" for kind in kinds)
     with pytest.raises(RecordInvalid) as error:
         schema.validate_text(text, where)
     assert problem.replace("{known}", known) == error.value.problem

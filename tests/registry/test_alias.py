@@ -19,7 +19,8 @@ from runstone.errors import (
     VersionNotFound,
 )
 from runstone.git.repository import Repository
-from runstone.registry.alias import delete_alias, get_version_by_alias, read_aliases, set_alias
+from runstone.registry.alias import alias_changes, delete_alias, get_version_by_alias, read_aliases, set_alias
+from runstone.registry.state import ModelState
 from runstone.registry.version import ModelVersion, register_version
 from runstone.tracking.workspace import Workspace
 from runstone.uris import RunUri
@@ -40,8 +41,10 @@ def test_an_alias_is_one_commit_of_one_file(workspace: Workspace, version: Model
     lines = git("show", f"main:{FILE}", cwd=git_repo).splitlines()
     assert ["schema: runstone/alias/v1", "version: 1"] == [line for line in lines if not line.startswith("#")]
     assert [f"A\t{FILE}"] == git("diff-tree", "-r", "--name-status", "HEAD~", "HEAD", cwd=git_repo).splitlines()
-    assert ["Point churn@champion at version 1", ""] == [
+    trailers = "Model: churn\nVersion: 1\nAlias: champion"
+    assert ["Point churn@champion at v1", trailers, ""] == [
         git("log", "-1", "--format=%s", cwd=git_repo),
+        git("log", "-1", "--format=%(trailers:only)", cwd=git_repo).strip(),
         status(git_repo),
     ]
     assert ("champion",) == get_version_by_alias(workspace.repo, "churn", "champion").aliases
@@ -115,6 +118,7 @@ def test_before_the_first_commit(empty_repo: Path) -> None:
 def test_in_a_bare_repository(git_repo: Path, tmp_path: Path) -> None:
     """As a server has one."""
     git("clone", "-q", "--bare", git_repo, tmp_path / "bare.git", cwd=tmp_path)
+    git("remote", "remove", "origin", cwd=tmp_path / "bare.git")
     workspace = Workspace.open(tmp_path / "bare.git")
     register_version(workspace, "churn", log_model(workspace, "first-run"))
     set_alias(workspace.repo, "churn", "champion", 1)
@@ -151,6 +155,7 @@ def test_in_a_submodule(git_repo: Path, tmp_path: Path) -> None:
     outer = make_repository(tmp_path / "outer")
     git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(git_repo), "sub", cwd=outer)
     inner = outer / "sub"
+    git("remote", "remove", "origin", cwd=inner)
     workspace = Workspace.open(inner)
     register_version(workspace, "churn", log_model(workspace, "first-run"))
     set_alias(workspace.repo, "churn", "champion", 1)
@@ -255,3 +260,33 @@ def test_a_resolve_starts_no_process(workspace: Workspace, version: ModelVersion
         assert 1 == get_version_by_alias(workspace.repo, "churn", "champion").version
     finally:
         os.environ["PATH"] = path
+
+
+def test_the_file_to_write_is_a_function_of_the_state() -> None:
+    """Made, moved, removed; nothing where it is so already."""
+    state = ModelState("churn", aliases={"champion": 3})
+    path = "registry/churn/aliases/champion.yaml"
+    assert {} == alias_changes("registry", state, "champion", 3)
+    assert {} == alias_changes("registry", state, "other", None)
+    assert {path: None} == alias_changes("registry", state, "champion", None)
+    assert "version: 4" in str(alias_changes("registry", state, "champion", 4)[path])
+    with pytest.raises(InvalidName, match="by case alone"):
+        alias_changes("registry", state, "Champion", 4)
+
+
+def test_unknown_keys_are_carried_through_and_what_was_replaced_is_told(
+    workspace: Workspace, version: ModelVersion, git_repo: Path
+) -> None:
+    """A newer Runstone may say more in the file; a broken one can be removed."""
+    set_alias(workspace.repo, "churn", "champion", 1)
+    file = git_repo / FILE
+    file.write_text(f"{file.read_text()}until: 2027\n")
+    git("commit", "-q", "-am", "By hand", cwd=git_repo)
+    register_version(workspace, "churn", RunUri("first-run", "model"))
+    set_alias(workspace.repo, "churn", "champion", 2)
+    assert "until: 2027" in file.read_text()
+    assert "Replaces: 1" in git("log", "-1", "--format=%(trailers:only)", cwd=git_repo)
+    file.write_text("version: [\n")
+    git("commit", "-q", "-am", "Break", cwd=git_repo)
+    delete_alias(workspace.repo, "churn", "champion")
+    assert {} == read_aliases(workspace.repo, "churn")

@@ -26,6 +26,7 @@ from runstone.tracking.push import push_runs
 from runstone.tracking.read import read_artifacts
 from runstone.tracking.run import start_run
 from runstone.tracking.setup import begin
+from runstone.tracking.sync import sync
 from runstone.tracking.workspace import Workspace
 from runstone.uris import RunUri
 from tests.git.support import check_clean
@@ -406,14 +407,12 @@ def test_the_remote_loses_bytes_once_everybody_knows(shared: Workspace, git_repo
     kept, gone = record(shared, tmp_path, "kept"), record(shared, tmp_path, "gone")
     model = log_model(shared, "model-run")
     register_version(shared, "churn", model)
-    push_runs(shared, [kept, gone, model.run_id])
-    git("push", "-q", "origin", "runs", "churn@v1", cwd=git_repo)
     before = stored(tmp_path)
     edit.delete_run(shared, gone)
     wanted = Wanted(older_than_s=0, remote=remote_name(shared))
     done = collected(shared, wanted)
     assert (1, (), before) == (len(done.runs), done.remote_objects, stored(tmp_path))
-    git("push", "-q", "origin", "runs", cwd=git_repo)
+    sync(shared)
     done = collected(shared, wanted)
     assert 2 == len(done.remote_objects)
     assert before - set(done.remote_objects) == stored(tmp_path)

@@ -5,6 +5,7 @@ Source: the list "Bad input and faults" of the report these tests answer to, and
 
 import json
 import re
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,11 +141,14 @@ def nameless(world: Path) -> Place:
 
 
 def signing(world: Path) -> Place:
-    """Commits and tags are to be signed, and nothing can."""
+    """Commits and tags are to be signed, which is asked of those of the registry, and not of those of runs."""
     path = make_repository(world / "signing")
     for key in ("commit.gpgsign", "tag.gpgsign", "tag.forceSignAnnotated"):
         git("config", key, "true", cwd=path)
-    git("config", "gpg.program", "false", cwd=path)
+    key_file = world / "signing-key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key_file], check=True)
+    git("config", "gpg.format", "ssh", cwd=path)
+    git("config", "user.signingKey", key_file, cwd=path)
     return Place(path, path)
 
 

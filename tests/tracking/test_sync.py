@@ -30,6 +30,7 @@ from tests.git.support import check_clean
 from tests.registry.support import log_model
 from tests.sharing import (
     Team,
+    number_here,
     record,
     recorded_ids,
     register,
@@ -190,6 +191,7 @@ def test_a_clock_that_is_a_year_wrong(plain_team: Team, years: int) -> None:
 def test_model_versions_follow_their_runs(team: Team) -> None:
     """A tag is sent after the branch and made in the other clone; the model's bytes are there before."""
     ann, bob = team.folder / "ann", team.clone("bob")
+    number_here(ann)
     assert "churn@v1" == register(ann, "one")
     assert ["churn@v1"] == share(ann).versions_sent
     team.check()
@@ -204,6 +206,7 @@ def test_a_version_follows_a_run_that_was_replayed(team: Team) -> None:
     ann, bob = team.folder / "ann", team.clone("bob")
     record(ann, "first")
     share(ann)
+    number_here(bob)
     register(bob, "one")
     old, message = (
         git("for-each-ref", f"--format={f}", "refs/tags", cwd=bob) for f in ("%(*objectname)", "%(contents)")
@@ -221,6 +224,7 @@ def test_a_version_follows_a_run_that_was_replayed(team: Team) -> None:
 def test_one_number_given_twice_is_told_and_both_are_kept(team: Team) -> None:
     """Two clones register version 1 offline: the second one keeps its tag, sends its run, and is told."""
     ann, bob = team.folder / "ann", team.clone("bob")
+    number_here(ann, bob)
     register(ann, "one")
     register(bob, "two")
     mine = ref(bob, "churn@v1")
@@ -255,6 +259,7 @@ def test_tags_that_only_look_like_versions_are_left_alone(team: Team) -> None:
 def test_a_retirement_is_shared(team: Team) -> None:
     """`churn@v1!` goes and comes as the version does."""
     ann, bob = team.folder / "ann", team.clone("bob")
+    number_here(ann)
     register(ann, "one")
     git("tag", "-a", "churn@v1!", "-m", "Retire churn version 1", "churn@v1^{commit}", cwd=ann)
     assert ["churn@v1", "churn@v1!"] == share(ann).versions_sent
@@ -611,6 +616,7 @@ def test_a_version_registered_in_a_shallow_clone(team: Team) -> None:
     record(ann, "first")
     share(ann)
     ci = team.clone("ci", "--depth", "1", url=f"file://{team.remote}")
+    number_here(ci)
     log_model(Workspace.open(ci), "from-ci")
     share(ci)
     record(ann, "second")

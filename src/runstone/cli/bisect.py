@@ -167,7 +167,7 @@ def _commands(found: "Comparison") -> list[str]:
 
 
 def _as_json(crossing: "Crossing", found: "Comparison | None") -> dict[str, Any]:
-    from runstone.cli.diff_rows import as_json
+    from runstone.cli.diff_json import as_json
 
     return {
         "condition": crossing.condition,

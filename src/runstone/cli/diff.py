@@ -160,7 +160,7 @@ def _print_stat(code: "CodeComparison") -> None:
     for line in stat_lines(code):
         click.echo(line)
     if code.is_same:
-        from runstone.cli.diff_rows import same_note
+        from runstone.tracking.rows import same_note
 
         hint(same_note(code))
 
@@ -173,7 +173,7 @@ def _emit_patch(repo: "Repository", code: "CodeComparison", cwd: Path | None, ou
     assert code.b is not None
     on_terminal = output is None and sys.stdout.isatty()
     if code.is_same:
-        from runstone.cli.diff_rows import same_note
+        from runstone.tracking.rows import same_note
 
         hint(same_note(code))
         pieces: Iterator[bytes] = iter(())
@@ -197,7 +197,7 @@ def _document(
     repo: "Repository", found: "Comparison", form: str, fetch: str, cwd: Path | None, with_equal: bool
 ) -> str | dict[str, Any]:
     if form == "--json":
-        from runstone.cli.diff_rows import as_json
+        from runstone.cli.diff_json import as_json
 
         return as_json(found, with_equal)
     with closing(_patch_lines(repo, found, cwd)) as patch:
@@ -229,7 +229,7 @@ def _write(output: Path | None, document: str | dict[str, Any]) -> None:
     if not isinstance(document, str):
         import json
 
-        from runstone.cli.text import strict
+        from runstone.tracking.shown import strict
 
         document = json.dumps(strict(document), indent=2, ensure_ascii=False, default=str)
     output.write_text(f"{document.rstrip()}\n", encoding="utf-8", errors="replace")

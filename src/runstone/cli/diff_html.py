@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from runstone.cli.diff_md import take_lines
-from runstone.cli.diff_rows import (
+from runstone.cli.patch_text import classify
+from runstone.tracking.markdown import take_lines
+from runstone.tracking.rows import (
     SHORT_ID,
     SIGNS,
     code_notes,
@@ -20,8 +21,7 @@ from runstone.cli.diff_rows import (
     shown_rows,
     summarize,
 )
-from runstone.cli.patch_text import classify
-from runstone.cli.text import clean
+from runstone.tracking.shown import clean
 
 if TYPE_CHECKING:
     from runstone.tracking.compare import Commit, CommitRange, Comparison

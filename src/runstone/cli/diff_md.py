@@ -3,12 +3,11 @@
 All that records, files and commits say stands in code, where it can neither mention anybody, nor link, nor be HTML.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from runstone.cli.diff_rows import SHORT_ID, SIGNS, code_notes, path_cell, same_note, shown_rows, summarize
-from runstone.cli.text import clean
+from runstone.tracking.markdown import code, details, fenced, missing, table, take_lines
+from runstone.tracking.rows import SHORT_ID, SIGNS, code_notes, path_cell, same_note, shown_rows, summarize
 
 if TYPE_CHECKING:
     from runstone.tracking.compare import Commit, CommitRange, Comparison
@@ -18,7 +17,6 @@ PATCH_LIMIT = 40_000
 
 _ROWS_OPEN = 20
 _ROWS_SHOWN = 200
-_CELL = 200
 _COMMITS_SHOWN = 20
 _FILES_SHOWN = 100
 
@@ -35,7 +33,7 @@ def format_md(found: "Comparison", fetch: str, patch: Iterable[str], *, with_equ
     lines = [
         f"### {code(found.a.name)} → {code(found.b.name)}",
         "",
-        *_table(("", "run", "id", "experiment"), [_run(found, "−"), _run(found, "+")]),
+        *table(("", "run", "id", "experiment"), [_run(found, "−"), _run(found, "+")]),
     ]
     for name in found.sections:
         rows = shown_rows(found, name, with_equal)
@@ -47,29 +45,9 @@ def format_md(found: "Comparison", fetch: str, patch: Iterable[str], *, with_equ
     return "\n".join(lines) + "\n"
 
 
-def code(text: str, *, limit: int = _CELL) -> str:
-    """A text as code, whatever it holds; also in a table. What is longer than `limit` is cut."""
-    shown = clean(text)
-    if len(shown) > limit:
-        shown = f"{shown[: limit - 1]}…"
-    if not shown.strip():
-        return ""
-    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
-    fence = "`" * (longest + 1)
-    space = " " if shown[0] in "` " or shown[-1] in "` " else ""
-    return f"{fence}{space}{shown}{space}{fence}".replace("|", "\\|")
-
-
 def _run(found: "Comparison", sign: str) -> tuple[str, ...]:
     run = found.a if sign == "−" else found.b
     return sign, code(run.name), code(run.id), code(run.experiment)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield f"|{' --- |' * len(head)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
 
 
 def _section(found: "Comparison", name: str, rows: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:
@@ -77,7 +55,7 @@ def _section(found: "Comparison", name: str, rows: Sequence[tuple[str, Sequence[
     if name == "metrics":
         head += ["change", "relative"]
     shown = ([code(SIGNS[state]), *map(code, cells)] for state, cells in rows[:_ROWS_SHOWN])
-    yield from _table(head, shown)
+    yield from table(head, shown)
     if len(rows) > _ROWS_SHOWN:
         yield ""
         yield f"… and {len(rows) - _ROWS_SHOWN} more"
@@ -89,12 +67,12 @@ def _folded(title: str, count: int, lines: Sequence[str]) -> Iterator[str]:
         yield ""
         yield from lines
     else:
-        yield from ("<details>", f"<summary>{title}: {count}</summary>", "", *lines, "", "</details>")
+        yield from details(f"{title}: {count}", lines)
 
 
 def _commits(commits: "CommitRange", fetch: str) -> Iterator[str]:
     if commits.missing:
-        yield from ("", "#### Commits", "", _missing(commits.missing, fetch))
+        yield from ("", "#### Commits", "", missing(commits.missing, fetch))
         return
     if not (commits.count_a or commits.count_b) or commits.a is None or commits.b is None:
         return
@@ -122,7 +100,7 @@ def _code(found: "Comparison", fetch: str, patch: Iterable[str]) -> Iterator[str
         return
     yield from ("", "#### Code", "")
     if compared.missing:
-        yield _missing(compared.missing, fetch)
+        yield missing(compared.missing, fetch)
     elif compared.is_same:
         yield "Same code." if compared.is_matched else code(same_note(compared))
     elif compared.files:
@@ -136,7 +114,7 @@ def _code(found: "Comparison", fetch: str, patch: Iterable[str]) -> Iterator[str
             )
             for each in compared.files[:_FILES_SHOWN]
         ]
-        yield from _table(("file", "", ""), rows)
+        yield from table(("file", "", ""), rows)
         if len(compared.files) > _FILES_SHOWN:
             yield ""
             yield f"… and {len(compared.files) - _FILES_SHOWN} more files"
@@ -146,27 +124,8 @@ def _code(found: "Comparison", fetch: str, patch: Iterable[str]) -> Iterator[str
         yield f"Note: {code(note, limit=2000)}"
 
 
-def _missing(missing: Sequence[str], fetch: str) -> str:
-    return f"Not in this repository: {', '.join(code(each[:SHORT_ID]) for each in missing)}. Fetch: `{fetch}`"
-
-
 def _patch(patch: Iterable[str], command: str) -> Iterator[str]:
     lines, is_cut = take_lines(patch, PATCH_LIMIT)
-    longest = max((len(run) for line in lines for run in re.findall("`{3,}", line)), default=2)
-    fence = "`" * (longest + 1)
-    title = "Patch, its beginning" if is_cut else "Patch"
-    yield from ("", "<details>", f"<summary>{title}</summary>", "", f"{fence}diff", *lines, fence)
-    if is_cut:
-        yield from ("", f"The whole patch: `{command}`")
-    yield from ("", "</details>")
-
-
-def take_lines(lines: Iterable[str], limit: int) -> tuple[list[str], bool]:
-    """As many whole lines as have no more than `limit` characters together, and whether any were left."""
-    taken: list[str] = []
-    for line in lines:
-        limit -= len(line) + 1
-        if limit < 0:
-            return taken, True
-        taken.append(line)
-    return taken, False
+    rest = ("", f"The whole patch: `{command}`") if is_cut else ()
+    yield ""
+    yield from details("Patch, its beginning" if is_cut else "Patch", (*fenced(lines, "diff"), *rest))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runstone.cli.diff_rows import (
+from runstone.cli.output import clean, cut, display_width, heading
+from runstone.tracking.rows import (
     SHORT_ID,
     SIGNS,
     code_notes,
@@ -17,7 +18,6 @@ from runstone.cli.diff_rows import (
     shown_rows,
     summarize,
 )
-from runstone.cli.output import clean, cut, display_width, heading
 
 if TYPE_CHECKING:
     from runstone.git.code.patch import FileChange

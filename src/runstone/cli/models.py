@@ -1,14 +1,27 @@
-"""`runstone models`: registered models, their versions and aliases, and the files of a version."""
+"""`runstone models`: list and show models and versions, move aliases, get the files of a version."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from runstone.cli.command import group
+from runstone.cli.model_card import card
+from runstone.cli.model_edits import EDITS, whole_uri
+from runstone.cli.model_history import HISTORY
+from runstone.cli.model_rows import (
+    MODEL_COLUMNS,
+    USUAL_MODEL,
+    USUAL_VERSION,
+    VERSION_COLUMNS,
+    chosen,
+    model_document,
+    model_values,
+    print_versions,
+)
+from runstone.cli.model_rows import version_document as version_document
 from runstone.cli.output import (
-    Column,
     Form,
     emit,
     emit_facts,
@@ -18,38 +31,12 @@ from runstone.cli.output import (
     hint_more,
     json_option,
     list_options,
-    split_columns,
 )
+from runstone.cli.register import register
 from runstone.cli.session import ALIAS, MODEL, Session, pass_session
 
 if TYPE_CHECKING:
     from runstone.registry.model import RegisteredModel
-    from runstone.registry.version import ModelVersion
-
-_MODEL_COLUMNS = {
-    "name": Column("name"),
-    "latest": Column("latest", "number"),
-    "aliases": Column("aliases"),
-    "updated": Column("updated", "age"),
-    "created": Column("created", "time"),
-}
-_VERSION_COLUMNS = {
-    "model": Column("model"),
-    "version": Column("version", "number"),
-    "aliases": Column("aliases"),
-    "created": Column("created", "age"),
-    "run": Column("run", "id"),
-    "path": Column("path"),
-    "flavors": Column("flavors"),
-    "size": Column("size", "size"),
-    "user": Column("user"),
-    "digest": Column("digest"),
-    "commit": Column("commit"),
-    "source": Column("source"),
-    "description": Column("description"),
-}
-_USUAL_MODEL = ("name", "latest", "aliases", "updated")
-_USUAL_VERSION = ("model", "version", "aliases", "created", "run", "path", "description")
 
 
 @group(
@@ -61,7 +48,13 @@ _USUAL_VERSION = ("model", "version", "aliases", "created", "run", "path", "desc
     """,
 )
 def models() -> None:
-    """Registered models: list, show, register versions, move aliases, get their files."""
+    """Registered models: their versions, stages, aliases, tags, cards, files and history."""
+
+
+for _command in (register, *EDITS, card, *HISTORY):
+    models.add_command(_command)
+for _name, _same in (("create", "new"), ("delete", "rm")):
+    models.add_command(models.commands[_name], _same)
 
 
 @models.command(
@@ -86,9 +79,9 @@ def list_(
         token = page.token
         if token is None or len(found) == limit:
             break
-    chosen = _chosen(columns, _USUAL_MODEL, _MODEL_COLUMNS, "Models")
-    rows = [[_model_values(model)[name] for name in chosen] for model in found]
-    emit([_MODEL_COLUMNS[name] for name in chosen], rows, form, empty="There are no such models.")
+    names = chosen(columns, USUAL_MODEL, MODEL_COLUMNS, "Models")
+    rows = [[model_values(model)[name] for name in names] for model in found]
+    emit([MODEL_COLUMNS[name] for name in names], rows, form, empty="There are no such models.")
     _say_cut(token, limit, form)
 
 
@@ -112,17 +105,48 @@ def versions(
     form: Form,
 ) -> None:
     """List the versions of a model, or of all, the newest first."""
-    if name is not None:
+    from runstone.registry.search import search_versions
+
+    page = search_versions(session.workspace.repo, filter_string, limit or 200_000, list(sort), name=name)
+    if name is not None and not page:
         session.client.get_registered_model(name)  # so that a name nobody registered is an error, not an empty list
-        own = f"name = '{name.replace(chr(39), chr(39) * 2)}'"
-        filter_string = f"{own} AND ({filter_string})" if filter_string else own
-    page = session.client.search_model_versions(filter_string, limit or 200_000, list(sort))
-    _print_versions(page, _chosen(columns, _USUAL_VERSION, _VERSION_COLUMNS, "Versions"), form)
+    print_versions(page, chosen(columns, USUAL_VERSION, VERSION_COLUMNS, "Versions"), form)
+    _say_cut(page.token, limit, form)
+
+
+@models.command(
+    "search",
+    examples="""
+    runstone models search "stage = 'Production'"
+    runstone models search "tags.risk = 'low' AND name LIKE 'churn%'" -s "created DESC" --json
+    """,
+)
+@click.argument("filter_", metavar="FILTER")
+@list_options(columns="model,version,tags")
+@pass_session
+def search(
+    session: Session,
+    filter_: str,
+    columns: Sequence[str],
+    sort: Sequence[str],
+    filter_string: str,
+    limit: int | None,
+    form: Form,
+) -> None:
+    """List the versions of all models that meet FILTER.
+
+    A filter compares tags.NAME and name, version, stage, alias, run_id, description, user, created with AND, OR, NOT,
+    IN, BETWEEN, LIKE, IS NULL.
+    """
+    both = f"({filter_}) AND ({filter_string})" if filter_string else filter_
+    page = session.client.search_model_versions(both, limit or 200_000, list(sort))
+    print_versions(page, chosen(columns, USUAL_VERSION, VERSION_COLUMNS, "Versions"), form)
     _say_cut(page.token, limit, form)
 
 
 @models.command(
     "show",
+    short_help="Show MODEL: its stages, aliases and versions.",
     examples="""
     runstone models show churn
     runstone models show churn --json
@@ -132,58 +156,31 @@ def versions(
 @json_option
 @pass_session
 def show(session: Session, name: str, form: Form) -> None:
-    """Show a model: its aliases and its versions."""
+    """Show a model: what is said of it, its stages and aliases, and its versions."""
     from runstone.registry.version import list_versions
 
     model = session.client.get_registered_model(name)
     found = list_versions(session.workspace.repo, name)
     if form == "json":
-        document = {"name": model.name, "aliases": model.aliases, "versions": [_version_document(v) for v in found]}
-        emit_json(document)
+        emit_json(model_document(model) | {"versions": [version_document(version) for version in found]})
         return
     created = model.creation_timestamp
+    stages = sorted((each.current_stage, each.version) for each in found if each.current_stage != "None")
     emit_facts(
         [
             ("model", model.name),
             ("created", None if created is None else format_iso(created)),
+            ("stages", ", ".join(f"{stage} → {number}" for stage, number in stages)),
             ("aliases", ", ".join(f"{alias} → {number}" for alias, number in sorted(model.aliases.items()))),
+            ("owners", ", ".join(model.owners)),
+            ("description", model.description),
         ]
     )
+    if model.tags:
+        heading("tags")
+        emit_facts((f"  {key}", value) for key, value in sorted(model.tags.items()))
     heading("versions")
-    _print_versions(found, [name for name in _USUAL_VERSION if name != "model"], "table")
-
-
-@models.command(
-    "register",
-    short_help="Make what a run logged the next version of MODEL.",
-    examples="""
-    runstone models register churn runs:/0192f3ab5c6d7e8f9a0b1c2d3e4f5a6b/model
-    runstone models register churn brave-otter-17/model --description "Trained on March"
-    """,
-)
-@click.argument("name", metavar="MODEL", type=MODEL)
-@click.argument("source", metavar="RUN_URI")
-@click.option("--description", help="What to say of this version.")
-@json_option
-@pass_session
-def register(session: Session, name: str, source: str, description: str | None, form: Form) -> None:
-    """Make a model that a run logged the next version of MODEL; prints `models:/MODEL/VERSION`.
-
-    RUN_URI is `runs:/RUN/PATH`, or just `RUN/PATH`. The model is made if there is none.
-    """
-    from runstone.uris import RunUri
-
-    run, slash, path = source.removeprefix("runs:/").lstrip("/").partition("/")
-    if not slash or not path:
-        raise click.UsageError(f"{source!r} must name a run and a folder of it: `runs:/RUN/PATH`.")
-    uri = RunUri(session.run_id(run), path.strip("/"))
-    version = session.client.create_model_version(name, str(uri), description=description)
-    made = f"models:/{version.name}/{version.version}"
-    if form == "json":
-        emit_json({"uri": made, "done": "registered", **_version_document(version)})
-    else:
-        click.echo(made)
-    session.say_share()
+    print_versions(found, [name for name in USUAL_VERSION if name != "model"], "table")
 
 
 @models.command(
@@ -236,68 +233,11 @@ def get(session: Session, uri: str, folder: Path) -> None:
     """
     from runstone.registry.resolve import resolve
 
-    resolved = resolve(session.workspace, _whole_uri(uri))
+    resolved = resolve(session.workspace, whole_uri(uri))
     is_file = [entry.path for entry in resolved.entries] == [resolved.path]
     strip = resolved.path.rpartition("/")[0] if is_file else resolved.path
     session.workspace.artifacts.fetch(resolved.entries, folder, strip=strip)
     click.echo(str(folder))
-
-
-def _whole_uri(text: str) -> str:
-    if ":/" in text:
-        return text
-    return f"models:/{text}" if "@" in text or text.rpartition("/")[2].isdigit() else f"models:/{text}/latest"
-
-
-def _chosen(given: Sequence[str], usual: Sequence[str], known: dict[str, Column], noun: str) -> list[str]:
-    names, is_added = split_columns(given)
-    for name in names:
-        if name not in known:
-            raise click.UsageError(f"{noun} have no column {name!r}. There are: {', '.join(known)}.")
-    return [*usual, *names] if is_added or not names else names
-
-
-def _model_values(model: "RegisteredModel") -> dict[str, Any]:
-    return {
-        "name": model.name,
-        "latest": model.latest_versions[0].version if model.latest_versions else None,
-        "aliases": ", ".join(f"{alias}={number}" for alias, number in sorted(model.aliases.items())) or None,
-        "updated": model.last_updated_timestamp,
-        "created": model.creation_timestamp,
-    }
-
-
-def _version_values(version: "ModelVersion") -> dict[str, Any]:
-    return {
-        "model": version.name,
-        "version": version.version,
-        "aliases": ", ".join(sorted(version.aliases)) or None,
-        "created": version.creation_timestamp,
-        "run": version.run_id,
-        "path": version.path,
-        "flavors": ", ".join(version.flavors),
-        "size": version.size,
-        "user": version.user_id,
-        "digest": version.digest,
-        "commit": version.commit,
-        "source": version.source,
-        "description": version.description,
-    }
-
-
-def _version_document(version: "ModelVersion") -> dict[str, Any]:
-    created = version.creation_timestamp
-    return _version_values(version) | {
-        "aliases": sorted(version.aliases),
-        "flavors": list(version.flavors),
-        "created": None if created is None else format_iso(created),
-        "signature": version.signature,
-    }
-
-
-def _print_versions(found: "Sequence[ModelVersion]", chosen: Sequence[str], form: Form) -> None:
-    rows = [[_version_values(version)[name] for name in chosen] for version in found]
-    emit([_VERSION_COLUMNS[name] for name in chosen], rows, form, empty="There are no such versions.")
 
 
 def _say_cut(token: str | None, limit: int | None, form: Form) -> None:

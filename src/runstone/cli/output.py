@@ -15,16 +15,16 @@ import click
 
 from runstone.cli.table import STATUS_COLORS, print_table
 from runstone.cli.table import Column as Column
-from runstone.cli.text import Kind as Kind
-from runstone.cli.text import clean as clean
-from runstone.cli.text import counted as counted
-from runstone.cli.text import cut as cut
-from runstone.cli.text import display_width as display_width
-from runstone.cli.text import format_duration as format_duration
-from runstone.cli.text import format_iso as format_iso
-from runstone.cli.text import format_size as format_size
-from runstone.cli.text import format_value as format_value
-from runstone.cli.text import strict
+from runstone.tracking.shown import Kind as Kind
+from runstone.tracking.shown import clean as clean
+from runstone.tracking.shown import counted as counted
+from runstone.tracking.shown import cut as cut
+from runstone.tracking.shown import display_width as display_width
+from runstone.tracking.shown import format_duration as format_duration
+from runstone.tracking.shown import format_iso as format_iso
+from runstone.tracking.shown import format_size as format_size
+from runstone.tracking.shown import format_value as format_value
+from runstone.tracking.shown import strict
 
 Form = Literal["table", "json", "csv"]
 

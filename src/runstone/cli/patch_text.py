@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from runstone.cli.text import clean
+from runstone.tracking.shown import clean
 
 HEADER, PLACE, NEW, OLD, CONTEXT = "header", "place", "new", "old", "context"
 _COLORS = {PLACE: "cyan", NEW: "green", OLD: "red"}

@@ -274,7 +274,7 @@ def _value(value: Any) -> str:
     """A value with its type: text in quotes."""
     import json
 
-    from runstone.cli.text import strict
+    from runstone.tracking.shown import strict
 
     text = clean(json.dumps(strict(value), ensure_ascii=False, default=str))
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"

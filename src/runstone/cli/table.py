@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from runstone.cli.text import Kind, clean, cut, display_width, format_value
+from runstone.tracking.shown import Kind, clean, cut, display_width, format_value
 
 _LEAST_WIDTH = 8
 _CUT_BEFORE_HIDING = 16

@@ -38,9 +38,9 @@ def runs_and_experiments(session: "Session", ctx: "click.Context", incomplete: s
 
 def models(session: "Session", ctx: "click.Context", incomplete: str) -> Words:
     """Names of models."""
-    from runstone.registry.version import list_names
+    from runstone.registry.model import list_model_names
 
-    return [(name, "model") for name in list_names(session.workspace.repo)]
+    return [(name, "model") for name in list_model_names(session.workspace.repo)]
 
 
 def runs_and_versions(session: "Session", ctx: "click.Context", incomplete: str) -> Words:
@@ -65,6 +65,27 @@ def aliases(session: "Session", ctx: "click.Context", incomplete: str) -> Words:
 
     found = read_aliases(session.workspace.repo, ctx.params.get("name") or "")
     return [(alias, f"version {number}") for alias, number in found.items()]
+
+
+def stages(session: "Session", ctx: "click.Context", incomplete: str) -> Words:
+    """The stages of the policy: of the model that the line names."""
+    from runstone.registry.branch import registry_commit
+    from runstone.registry.model import find_key
+    from runstone.registry.state import read_policy
+
+    repo = session.workspace.repo
+    name = ctx.params.get("name")
+    policy = read_policy(repo, registry_commit(repo), find_key(repo, name) if name else None)
+    return [(stage, "stage") for stage in policy.stages]
+
+
+def proposals(session: "Session", ctx: "click.Context", incomplete: str) -> Words:
+    """The open proposals, by what was seen of the remote last."""
+    from runstone.promotion.look import look
+    from runstone.promotion.proposals import list_proposals
+
+    repo = session.workspace.repo
+    return [(each.name, each.subject) for each in list_proposals(repo, look(repo, ask=False))]
 
 
 def metrics(session: "Session", ctx: "click.Context", incomplete: str) -> Words:

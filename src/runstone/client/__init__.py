@@ -11,9 +11,8 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from runstone import uris
-from runstone.artifacts.store import FileInfo, below, find_in_the_way, list_folder
+from runstone.client.late import Late
 from runstone.client.models import ModelVerbs
-from runstone.entities import Param, RunTag
 from runstone.errors import (
     ArtifactNotFound,
     ArtifactRefused,
@@ -23,24 +22,30 @@ from runstone.errors import (
     RunNotFound,
     RunstoneError,
 )
-from runstone.git.runs import layout
-from runstone.records.experiment import Experiment
-from runstone.records.metric import Metric
-from runstone.records.run import Run
-from runstone.tracking import edit, media, read
-from runstone.tracking import experiment as experiments
-from runstone.tracking import run as runs
-from runstone.tracking.run import ActiveRun
-from runstone.tracking.values import check_text
 from runstone.tracking.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from runstone.artifacts import store
+    from runstone.artifacts.store import FileInfo
+    from runstone.entities import Param, RunTag
+    from runstone.git.runs import layout
     from runstone.index.paging import PagedList
     from runstone.projects.checkout import Checkout
+    from runstone.records.experiment import Experiment
+    from runstone.records.metric import Metric
+    from runstone.records.run import Run
+    from runstone.tracking import edit, media, read, values
+    from runstone.tracking import experiment as experiments
+    from runstone.tracking import run as runs
     from runstone.tracking.amend import Change
+    from runstone.tracking.run import ActiveRun
     from runstone.tracking.sync import Synced
+else:
+    store, layout, values = Late("artifacts.store"), Late("git.runs.layout"), Late("tracking.values")
+    edit, media, read = Late("tracking.edit"), Late("tracking.media"), Late("tracking.read")
+    experiments, runs = Late("tracking.experiment"), Late("tracking.run")
 
 DEFAULT_EXPERIMENT_ID = "0"
 """MLflow's id of the experiment `Default`; accepted wherever an experiment's id is."""
@@ -105,11 +110,11 @@ class Client(ModelVerbs):
             )
         return experiments.create_experiment(self._workspace.repo, name, tags).experiment_id
 
-    def get_experiment(self, experiment_id: str) -> Experiment:
+    def get_experiment(self, experiment_id: str) -> "Experiment":
         """An experiment by id, deleted ones too; raises `ExperimentNotFound`."""
         return experiments.get_experiment(self._workspace.repo, self._experiment_id(experiment_id))
 
-    def get_experiment_by_name(self, name: str) -> Experiment | None:
+    def get_experiment_by_name(self, name: str) -> "Experiment | None":
         """An experiment by name, deleted ones too; None if there is none."""
         return experiments.get_experiment_by_name(self._workspace.repo, name)
 
@@ -159,7 +164,7 @@ class Client(ModelVerbs):
         run_name: str | None = None,
         *,
         run_id: str | None = None,
-    ) -> ActiveRun:
+    ) -> "ActiveRun":
         """Begin a run; `set_terminated` ends it, and so does the end of this process.
 
         Args:
@@ -183,7 +188,7 @@ class Client(ModelVerbs):
             self._workspace, experiment, run_id=run_id, name=run_name, tags=tags, start_time=start_time
         )
 
-    def get_run(self, run_id: str) -> Run:
+    def get_run(self, run_id: str) -> "Run":
         """A run, deleted ones too, a live one as its journals tell so far. Raises `RunNotFound`, `RecordInvalid`."""
         from runstone.index.search import get_run
 
@@ -193,7 +198,7 @@ class Client(ModelVerbs):
         except RunNotFound:  # or left out of searches, since its record cannot be read: then that is told
             return read.need_recorded(self._workspace, run_id).run
 
-    def get_parent_run(self, run_id: str) -> Run | None:
+    def get_parent_run(self, run_id: str) -> "Run | None":
         """The run that a run is nested in, or None. Raises `RunNotFound`."""
         parent = self.get_run(run_id).parent
         return None if parent is None else self.get_run(parent)
@@ -321,7 +326,7 @@ class Client(ModelVerbs):
     # --- logging
 
     @contextmanager
-    def handle(self, run_id: str) -> Iterator[ActiveRun]:
+    def handle(self, run_id: str) -> "Iterator[ActiveRun]":
         """A handle to log to a run: this process's own, or one that joins it.
 
         What is added to a run that has ended is committed when the `with` block ends, as one commit.
@@ -387,9 +392,9 @@ class Client(ModelVerbs):
     def log_batch(
         self,
         run_id: str,
-        metrics: Sequence[Metric] = (),
-        params: Sequence[Param] | Mapping[str, Any] = (),
-        tags: Sequence[RunTag] | Mapping[str, Any] = (),
+        metrics: "Sequence[Metric]" = (),
+        params: "Sequence[Param] | Mapping[str, Any]" = (),
+        tags: "Sequence[RunTag] | Mapping[str, Any]" = (),
         synchronous: bool | None = None,
     ) -> None:
         """Log metrics, params and tags together: all of them, or, if one is refused, none.
@@ -438,7 +443,7 @@ class Client(ModelVerbs):
     def log_text(self, run_id: str, text: str, artifact_file: str) -> None:
         """Keep a text as an artifact, in UTF-8."""
         with self.handle(run_id) as run:
-            run.log_bytes(check_text("artifact", artifact_file, text).encode(), artifact_file)
+            run.log_bytes(values.check_text("artifact", artifact_file, text).encode(), artifact_file)
 
     def log_dict(self, run_id: str, dictionary: Any, artifact_file: str) -> None:
         """Keep a dictionary as YAML or JSON, by the name's ending."""
@@ -487,15 +492,15 @@ class Client(ModelVerbs):
             before = None if old is None else self._workspace.artifacts.read(old)
             run.log_bytes(media.table_bytes(data, artifact_file, before), artifact_file)
 
-    def get_metric_history(self, run_id: str, key: str) -> list[Metric]:
+    def get_metric_history(self, run_id: str, key: str) -> "list[Metric]":
         """All values of a metric, in the order written; an unknown key gives an empty list. Raises `RunNotFound`."""
         return read.read_metrics(self._workspace, run_id, key)
 
     # --- artifacts
 
-    def list_artifacts(self, run_id: str, path: str | None = None) -> list[FileInfo]:
+    def list_artifacts(self, run_id: str, path: str | None = None) -> "list[FileInfo]":
         """The files and folders right below `path` among a run's artifacts. Raises `RunNotFound`."""
-        return list_folder(read.read_artifacts(self._workspace, run_id), path or "")
+        return store.list_folder(read.read_artifacts(self._workspace, run_id), path or "")
 
     def download_artifacts(
         self,
@@ -524,7 +529,7 @@ class Client(ModelVerbs):
             ArtifactCorrupt: Bytes are not those that were logged.
         """
         path = uris.check_relative(f"runs:/{run_id}/{path}", path.strip("/"))
-        entries = below(read.read_artifacts(self._workspace, run_id), path)
+        entries = store.below(read.read_artifacts(self._workspace, run_id), path)
         if not entries and path:
             raise ArtifactNotFound(run_id, path)
         if dst_path is None:
@@ -534,7 +539,7 @@ class Client(ModelVerbs):
         target = Path(dst_path)
         if not target.is_dir():
             raise CopyRefused(target, "it is not an existing folder")
-        in_the_way = [] if overwrite else find_in_the_way(entries, target)
+        in_the_way = [] if overwrite else store.find_in_the_way(entries, target)
         if in_the_way:
             raise FilesInTheWay(in_the_way)
         self._workspace.artifacts.fetch(entries, target)
@@ -638,7 +643,7 @@ def repository_path(uri: str | os.PathLike[str] | None) -> str | os.PathLike[str
     return rest.removeprefix("//") or "."
 
 
-def _pairs(kind: str, given: Sequence[Param] | Sequence[RunTag] | Mapping[str, Any]) -> dict[str, Any]:
+def _pairs(kind: str, given: "Sequence[Param] | Sequence[RunTag] | Mapping[str, Any]") -> dict[str, Any]:
     if isinstance(given, Mapping):
         return dict(given)
     pairs: dict[str, Any] = {}

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from runstone import uris
+from runstone.client.promotions import PromotionVerbs
 from runstone.errors import InvalidValue
 from runstone.tracking.workspace import Workspace
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from runstone.registry.version import ModelVersion
 
 
-class ModelVerbs:
+class ModelVerbs(PromotionVerbs):
     """What a client can do with the registry of its repository."""
 
     _workspace: Workspace
@@ -38,7 +39,7 @@ class ModelVerbs:
             name: The registered model; made if there is none.
             source: `runs:/<run id>/<path>`.
             run_id: For MLflow's signature: must be the run of `source`.
-            tags: Not kept yet, so refused.
+            tags: Text to text, kept in the version's git tag.
             run_link: For MLflow's signature only.
             description: What to say of this version.
         """
@@ -49,9 +50,30 @@ class ModelVerbs:
             raise InvalidValue(
                 f"The source of a version must be `runs:/<run id>/<path>` of its run, but is {source!r}."
             )
-        if tags:
-            raise InvalidValue("Tags of a model version cannot be set yet. Tag the run: `client.set_tag`.")
-        return register_version(self._workspace, name, uri, description=description)
+        return register_version(self._workspace, name, uri, description=description, tags=tags)
+
+    def delete_model_version(self, name: str, version: str | int, *, reason: str | None = None) -> None:
+        """Retire a version: it is found and listed no more, and its number never given again. See `registry.retire`.
+
+        Args:
+            name: The registered model.
+            version: Its number.
+            reason: Why; not in MLflow.
+        """
+        from runstone.registry.retire import retire_version
+
+        retire_version(self._workspace, name, int(version), reason=reason)
+
+    def copy_model_version(self, src_model_uri: str, dst_name: str) -> "ModelVersion":
+        """Make a version the next version of another model, with the same run and files. See `registry.copy`.
+
+        Args:
+            src_model_uri: `models:/<name>/<version>`, or by alias or stage.
+            dst_name: The other model; made if there is none.
+        """
+        from runstone.registry.copy import copy_version
+
+        return copy_version(self._workspace, src_model_uri, dst_name)
 
     def get_model_version(self, name: str, version: str | int) -> "ModelVersion":
         """One version of a registered model. Raises `ModelNotFound`, `VersionNotFound`."""
@@ -73,7 +95,7 @@ class ModelVerbs:
         page_token: str | None = None,
     ) -> "PagedList[ModelVersion]":
         """Versions of all models that meet a filter, as `name = 'churn' AND run_id = '…'`."""
-        from runstone.registry.version import search_versions
+        from runstone.registry.search import search_versions
 
         return search_versions(self._workspace.repo, filter_string, max_results, order_by, page_token)
 
@@ -95,18 +117,92 @@ class ModelVerbs:
 
         return search_models(self._workspace.repo, filter_string, max_results, order_by, page_token)
 
-    def set_registered_model_alias(self, name: str, alias: str, version: str | int) -> None:
-        """Point an alias at a version: one commit on the default branch. See `registry.alias.set_alias`."""
-        from runstone.registry.alias import set_alias
+    def create_registered_model(
+        self, name: str, tags: Mapping[str, Any] | None = None, description: str | None = None
+    ) -> "RegisteredModel":
+        """Make a registered model that has no version yet. See `registry.model_edits.create_model`."""
+        from runstone.registry.model_edits import create_model
 
-        set_alias(self._workspace.repo, name, alias, int(version))
+        return create_model(self._workspace, name, tags, description)
 
-    def delete_registered_model_alias(self, name: str, alias: str) -> None:
-        """Remove an alias: one commit on the default branch. See `registry.alias.delete_alias`."""
-        from runstone.registry.alias import delete_alias
+    def update_registered_model(self, name: str, description: str | None = None) -> "RegisteredModel":
+        """Say what a model is for; None takes it away. See `registry.model_edits.describe_model`."""
+        from runstone.registry.model_edits import describe_model
 
-        delete_alias(self._workspace.repo, name, alias)
+        return describe_model(self._workspace, name, description)
+
+    def rename_registered_model(self, name: str, new_name: str) -> "RegisteredModel":
+        """Give a model another name; the old one means nothing more. See `registry.model_edits.rename_model`."""
+        from runstone.registry.model_edits import rename_model
+
+        return rename_model(self._workspace, name, new_name)
+
+    def delete_registered_model(self, name: str) -> None:
+        """Retire all versions of a model and remove its files. See `registry.model_edits.delete_model`."""
+        from runstone.registry.model_edits import delete_model
+
+        delete_model(self._workspace, name)
+
+    def set_registered_model_tag(self, name: str, key: str, value: Any) -> None:
+        """Set a tag of a model: one commit on the default branch."""
+        from runstone.registry.model_edits import set_model_tags
+
+        set_model_tags(self._workspace, name, {key: value})
+
+    def delete_registered_model_tag(self, name: str, key: str) -> None:
+        """Remove a tag of a model, if it has it: one commit on the default branch."""
+        from runstone.registry.model_edits import delete_model_tags
+
+        delete_model_tags(self._workspace, name, [key])
+
+    def get_latest_versions(self, name: str, stages: Sequence[str] | None = None) -> "list[ModelVersion]":
+        """The version with the highest number in each stage, or in each of those named; `None` is no stage."""
+        from runstone.registry.model import latest_versions
+
+        return latest_versions(self._workspace.repo, name, stages)
+
+    def update_model_version(self, name: str, version: str | int, description: str | None = None) -> "ModelVersion":
+        """Say something of a version; None takes it away. See `registry.notes.describe_version`."""
+        from runstone.registry.notes import describe_version
+
+        return describe_version(self._workspace, name, int(version), description)
+
+    def set_model_version_tag(
+        self,
+        name: str,
+        version: str | int | None = None,
+        key: str | None = None,
+        value: Any = None,
+        stage: str | None = None,
+    ) -> None:
+        """Set a tag of a version, named by its number or as the newest one of a stage: one commit."""
+        from runstone.registry.notes import set_version_tags
+
+        set_version_tags(self._workspace, name, self._version_of(name, version, stage), {_need_tag(key): value})
+
+    def delete_model_version_tag(
+        self, name: str, version: str | int | None = None, key: str | None = None, stage: str | None = None
+    ) -> None:
+        """Remove a tag of a version, if it has it; the version is named as in `set_model_version_tag`."""
+        from runstone.registry.notes import delete_version_tags
+
+        delete_version_tags(self._workspace, name, self._version_of(name, version, stage), [_need_tag(key)])
 
     def get_model_version_download_uri(self, name: str, version: str | int) -> str:
         """The artifacts of a version as a `runs:/…` URI."""
         return self.get_model_version(name, version).source
+
+    def _version_of(self, name: str, version: str | int | None, stage: str | None) -> int:
+        from runstone.registry.stage import get_version_by_stage
+
+        if (version is None) == (stage is None):
+            raise InvalidValue("Name the version by its number or by its stage: one of `version` and `stage`.")
+        if version is not None:
+            return int(version)
+        return get_version_by_stage(self._workspace.repo, name, stage or "").version
+
+
+def _need_tag(key: str | None) -> str:
+    if key is None:
+        raise InvalidValue("Name the tag: `key`.")
+    return key

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
-from runstone.errors.base import RunstoneError, UsageError, some
+from runstone.errors.base import RunstoneError, UsageError, indented, some
 from runstone.errors.runs import RunIsLive
 
 
@@ -77,6 +78,17 @@ class NotAModel(RunstoneError):
         super().__init__(f"`{source}` is no model. {have} Log one: `runstone.sklearn.log_model(model, 'model')`")
 
 
+class ModelExists(RunstoneError):
+    """The registry has a model of this name, or keeps the name for one that had it first."""
+
+    def __init__(self, name: str, why: str = "the registry has one already") -> None:
+        self.name, self.why = name, why
+        super().__init__(
+            f"The model {name!r} cannot be made: {why}. Choose another name, or see what there is: "
+            "`runstone models list`"
+        )
+
+
 class ModelNotFound(RunstoneError):
     """The registry has no model of this name."""
 
@@ -86,13 +98,26 @@ class ModelNotFound(RunstoneError):
         super().__init__(f"The registry has no model {name!r}. {have} List them: `runstone models list`")
 
 
+class ModelRenamed(ModelNotFound):
+    """The model that had this name has another one now."""
+
+    def __init__(self, name: str, present: str) -> None:
+        super().__init__(name, [present])
+        self.present = present
+        self.args = (
+            f"The model {name!r} is called {present!r} now. Use that name: `runstone models show {quote(present)}`",
+        )
+
+
 class VersionNotFound(RunstoneError):
     """A registered model has no version of this number."""
 
-    def __init__(self, name: str, version: int, known: Sequence[int]) -> None:
-        self.name, self.version, self.known = name, version, tuple(known)
+    def __init__(self, name: str, version: int, known: Sequence[int], *, is_retired: bool = False) -> None:
+        self.name, self.version, self.known, self.is_retired = name, version, tuple(known), is_retired
+        why = ": it is retired" if is_retired else ""
+        have = some([str(n) for n in known]) if known else "no other one"
         super().__init__(
-            f"No model version `{name}/{version}`. The registry has {some([str(n) for n in known])}. "
+            f"No model version `{name}/{version}`{why}. The registry has {have}. "
             f"List them: `runstone models show {name}`"
         )
 
@@ -131,13 +156,24 @@ class NotYetRegistered(RunIsLive):
 
 
 class ReviewRequired(RunstoneError):
-    """The project reviews such changes, so it was not made."""
+    """The project reviews such changes, so it was not made at once: a proposal was opened, where one could be.
 
-    def __init__(self, what: str) -> None:
-        self.what = what
+    Attributes:
+        what: What was to be moved.
+        proposal: The branch of the proposal that was opened; None if none was.
+        url: The request's address on the forge, where there is one.
+    """
+
+    def __init__(self, what: str, proposal: str | None = None, url: str | None = None) -> None:
+        self.what, self.proposal, self.url = what, proposal, url
+        rule = f"{what} was not moved: `promotion: review` in runstone.yaml says that such changes are reviewed."
+        if proposal is None:
+            super().__init__(f"{rule} Propose it: `runstone promote MODEL VERSION --stage STAGE` or `--alias ALIAS`")
+            return
+        where = f"{url} (`{proposal}`)" if url else f"`{proposal}`"
         super().__init__(
-            f"{what} was not moved: `promotion: review` in runstone.yaml says that such changes are reviewed. Edit the "
-            "file on a branch and open a pull request; `runstone promote` will write it for you in a later version."
+            f"{rule} It is proposed: {where}. Have somebody look at it: `runstone proposals show '{proposal}'`; "
+            f"and merge it: `runstone proposals merge '{proposal}'`"
         )
 
 
@@ -149,4 +185,57 @@ class BranchBehind(RunstoneError):
         super().__init__(
             f"`{branch}` is checked out in {work_tree} and is behind `origin/{branch}`, so nothing was changed. "
             "Bring it up to date, then try again: `git pull --ff-only`"
+        )
+
+
+class BranchDiverged(RunstoneError):
+    """The registry's branch and its remote each have commits that the other lacks, so that one would lose its own."""
+
+    def __init__(self, branch: str) -> None:
+        self.branch = branch
+        super().__init__(
+            f"`{branch}` and `origin/{branch}` have diverged, so nothing was changed. Bring them together, then try "
+            f"again: `git switch {branch} && git rebase origin/{branch}`"
+        )
+
+
+class VersionNotAllotted(RunstoneError):
+    """The shared git remote, which gives model versions their numbers, gave none; nothing was changed.
+
+    Attributes:
+        model: The model.
+        remote: The git remote.
+        why: What git or the remote said.
+        is_refused: Whether the remote was asked, and does not take such git tags from this user.
+        retiring: The version that was to be retired; None where one was to be made.
+    """
+
+    def __init__(self, model: str, remote: str, why: str, *, is_refused: bool, retiring: int | None = None) -> None:
+        self.model, self.remote, self.why = model, remote, why
+        self.is_refused, self.retiring = is_refused, retiring
+        what = f"No version of {model!r} was made" if retiring is None else f"{model} v{retiring} was not retired"
+        problem = "does not take its git tag" if is_refused else "could not be asked"
+        step = "" if is_refused else "Try again when it can be reached. "
+        if retiring is not None:
+            step += "Or let somebody retire it who may push git tags there." if is_refused else ""
+        else:
+            step += (
+                f"Ask for the version by a request that is reviewed: `runstone register '{model}' --run RUN --propose`;"
+                " or give numbers in each clone, and send the versions with a later sync: `versions: local` in "
+                "runstone.yaml"
+            )
+        super().__init__(
+            f"{what}: the git remote `{remote}`, which gives the numbers, {problem}:\n{indented(why)}\n"
+            f"Nothing was changed. {step.rstrip()}"
+        )
+
+
+class VersionInUse(RunstoneError):
+    """A version was to be retired that reviewed files name."""
+
+    def __init__(self, name: str, version: int, used: Sequence[str], step: str) -> None:
+        self.name, self.version, self.used = name, version, tuple(used)
+        super().__init__(
+            f"{name} v{version} was not retired: it is {some(used)}, and such changes are reviewed here. "
+            f"Propose that first: `{step}`"
         )

@@ -57,6 +57,25 @@ class GitFailed(RunstoneError):
         super().__init__(f"`git {' '.join(command)}` ended with {code}: {self.stderr or 'it printed nothing'}")
 
 
+class SigningFailed(RunstoneError):
+    """A commit or git tag that git is set to sign could not be signed, so it was not made."""
+
+    def __init__(self, kind: str, why: str) -> None:
+        self.kind, self.why = kind, why
+        super().__init__(
+            f"The {kind} could not be signed, so it was not made: {why}. See what git is set to: "
+            "`git config --get-regexp 'gpg|signingkey'`"
+        )
+
+
+class IndexBusy(RunstoneError):
+    """The index of a work tree is locked, or holds a merge that is not finished; nothing was changed."""
+
+    def __init__(self, work_tree: Path, why: str) -> None:
+        self.work_tree, self.why = work_tree, why
+        super().__init__(f"{work_tree} cannot be brought up to date, so nothing was changed: {why}")
+
+
 class DiskFull(RunstoneError):
     """No room, or no permission, to write what was to be kept. What was kept before is untouched."""
 
@@ -100,6 +119,17 @@ class ObjectMissing(RunstoneError):
         super().__init__(
             f"The object {name} is missing or damaged in this repository. See what else is: `runstone doctor`; "
             "in a shallow or partial clone fetch it: `git fetch --unshallow`"
+        )
+
+
+class HistoryCut(RunstoneError):
+    """A shallow clone was asked for what was before its history begins."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(
+            f"This clone is shallow, and its history does not go back to {what}. "
+            "Fetch the rest: `git fetch --unshallow`"
         )
 
 

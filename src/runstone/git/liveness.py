@@ -5,7 +5,6 @@ processes count as alive; `runstone recover --force` overrules that.
 """
 
 import os
-import socket
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -70,6 +69,8 @@ def _host() -> str:
         namespace = os.readlink("/proc/self/ns/pid")  # noqa: PTH115  # no file, so no Path
     except OSError:
         namespace = _MACHINE
+    import socket  # here: it is slow to import, and readers do not need it
+
     return socket.gethostname() if namespace == _MACHINE else f"{socket.gethostname()}/{namespace}"
 
 

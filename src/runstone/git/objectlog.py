@@ -11,7 +11,6 @@ refs turned out to be elsewhere: the objects stay protected, and nothing else is
 
 import errno
 import hashlib
-import json
 import os
 import threading
 from collections.abc import Sequence
@@ -24,7 +23,6 @@ from time import time_ns
 from runstone.errors import DiskFull, ReadOnlyRepository
 from runstone.git import forks
 from runstone.git.files import NEW_FILE, write_all
-from runstone.git.liveness import this_process
 from runstone.git.objects import Objects
 
 SUFFIX, UNMOVED = ".objects", ".unmoved"
@@ -78,6 +76,8 @@ class ObjectLog:
             new = self._objects.unsynced()
             if not new:
                 return None
+            import json  # here, as below: readers of the repository, which are to be quick, need neither
+
             header = json.dumps({"moves": [list(move) for move in moves], "journals": list(journals)})
             parts = [header.encode(), b"\n"]
             for oid, packed in new.items():
@@ -123,6 +123,8 @@ def disown(path: Path) -> None:
 @cache
 def machine() -> tuple[str, str]:
     """This machine and its present boot, as file names of the log tell them."""
+    from runstone.git.liveness import this_process
+
     process = this_process()
     return hashlib.sha256(process.host.encode()).hexdigest()[:8], (process.boot or "unknown").replace("-", "")[:8]
 
@@ -139,6 +141,8 @@ def list_logs(folder: Path) -> list[Path]:
 
 def read_moves(path: Path) -> list[tuple[str, str | None, str | None]]:
     """The moves that one file names, by its first line alone; none if that is torn or the refs were not moved."""
+    import json
+
     if UNMOVED in path.name:
         return []
     try:
@@ -150,6 +154,8 @@ def read_moves(path: Path) -> list[tuple[str, str | None, str | None]]:
 
 def read_log(path: Path) -> Logged | None:
     """Read one file; None if it is torn: then the refs had not been moved yet."""
+    import json
+
     data = path.read_bytes()
     try:
         at = data.index(b"\n") + 1

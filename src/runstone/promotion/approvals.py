@@ -10,39 +10,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from runstone.errors import NewerFormat, RecordInvalid
 from runstone.git.objects import Commit
-from runstone.git.process import run_git
 from runstone.git.repository import CONFIG_FILE, Repository
 from runstone.records import yaml
 from runstone.records.approval import Approval, ApprovalNote
 from runstone.records.config import Config
 from runstone.records.policy import NO_STAGE, Approvals, Policy
 from runstone.registry.changes import AliasChange, Change, PolicyChange, RegistrationChange, StageChange, read_changes
+from runstone.registry.people import Person, parse_person, read_note, read_people
 from runstone.registry.state import read_policy
-
-NOTES_REF = "refs/notes/runstone"
 
 How = Literal["merge", "trailer", "note"]
 
 _TRAILER = re.compile(r"^(?:Approved|Reviewed)-by:[ \t]*(.+?)[ \t]*$", re.IGNORECASE | re.MULTILINE)
-_PERSON = re.compile(r"(.*?)\s*<([^<>]*)>.*")
 # Under such an address a forge itself commits what a person merges with a button. The hidden addresses of people there
 # (`12+kim@users.noreply.github.com`) are people's.
 _FORGES = re.compile(r"noreply@[a-z0-9.-]+")
 _REVIEWED = Approvals(count=1)
 _FREE = Approvals()
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody, as git knows them, after `.mailmap`. The mail address, in lower case, is who they are."""
-
-    name: str
-    mail: str
-
-    def __str__(self) -> str:
-        return f"{self.name} <{self.mail}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +137,10 @@ def collect(repo: Repository, commit: str) -> Evidence:
     """
     found = repo.objects.commit(commit)
     brought = _brought(repo, found)
-    note, doubts = _read_note(repo, commit)
-    people = people_of(repo, commit, [c.author for c in brought] + [found.author, found.committer])
+    note, doubts = read_note(repo, commit), list[str]()
+    texts = {each: _identity(each) for c in (*brought, found) for each in (c.author, c.committer)}
+    mapped = read_people(repo, texts.values(), commit)
+    people = {each: mapped[text] for each, text in texts.items()}
     authors = tuple(dict.fromkeys(people[each.author] for each in brought))
     merger = _merger(people[found.author], people[found.committer], is_merge=len(found.parents) > 1)
     approvers: list[Approver] = []
@@ -162,7 +149,7 @@ def collect(repo: Repository, commit: str) -> Evidence:
     named = [match[1] for match in _TRAILER.finditer(found.message)]
     if named and merger is not None and merger not in authors:
         signed = any(approver.signed for approver in approvers)
-        for person in people_of(repo, commit, named).values():
+        for person in read_people(repo, named, commit).values():
             approvers.append(Approver(person.name, person.mail, "trailer", signed))
     elif named:
         doubts.append("its Approved-by and Reviewed-by lines are the author's own word")
@@ -225,32 +212,17 @@ def _matches(approver: Approver, patterns: Sequence[str]) -> bool:
     return approver.how == "note" and any(f"@{approver.name}".lower() == pattern.lower() for pattern in patterns)
 
 
-def people_of(repo: Repository, commit: str, identities: Iterable[str]) -> dict[str, Person]:
-    """Identities such as `Kim <kim@x.org> 1700000000 +0100` → who that is, by the `.mailmap` of a commit."""
-    given = list(dict.fromkeys(identities))
-    plain = {each: Person(match[1], match[2].lower()) for each in given if (match := _PERSON.fullmatch(each))}
-    people = {each: plain.get(each, Person(each.strip(), each.strip().lower())) for each in given}
-    tree = repo.objects.commit(commit).tree
-    if repo.objects.entry(tree, ".mailmap") is None or not plain:
-        return people
-    # Not the work tree's, which a proposal may have checked out: git reads that of a commit in a bare repository.
-    options = ["-c", "core.bare=true", "-c", f"mailmap.blob={commit}:.mailmap", f"--git-dir={repo.git_dir}"]
-    lines = [f"{person.name} <{person.mail}>" for person in plain.values()]
-    text = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
-    _, out = run_git([*options, "check-mailmap", "--stdin"], cwd=repo.git_dir, input=text)
-    for each, line in zip(plain, out.decode("utf-8", "surrogateescape").splitlines(), strict=True):
-        match = _PERSON.fullmatch(line)
-        if match is not None:
-            people[each] = Person(match[1], match[2].lower())
-    return people
-
-
 def _brought(repo: Repository, commit: Commit) -> list[Commit]:
     """The commits that a merge brought; of a plain commit, itself."""
     if len(commit.parents) < 2:
         return [commit]
     _, out = repo.git("rev-list", "--end-of-options", *commit.parents[1:], f"^{commit.parents[0]}")
     return [repo.objects.commit(oid) for oid in out.decode().split()] or [commit]
+
+
+def _identity(text: str) -> str:
+    """`Kim <kim@x.org> 1700000000 +0100` → `Kim <kim@x.org>`."""
+    return text.rpartition(">")[0] + ">"
 
 
 def _merger(author: Person, committer: Person, *, is_merge: bool) -> Person | None:
@@ -278,34 +250,6 @@ def _is_for(repo: Repository, merge: Commit, note: ApprovalNote, approval: Appro
     return facts[0] == facts[1]
 
 
-def _read_note(repo: Repository, commit: str) -> tuple[ApprovalNote | None, list[str]]:
-    notes = repo.refs.read(NOTES_REF)
-    if notes is None:
-        return None, []
-    oid = _note_blob(repo, repo.objects.commit(notes).tree, commit)
-    if oid is None:
-        return None, []
-    where = f"the note on {commit[:7]} in {NOTES_REF}"
-    try:
-        return ApprovalNote.from_document(yaml.load(repo.objects.blob(oid), where), where), []
-    except (RecordInvalid, NewerFormat) as error:
-        return None, [f"its note cannot be read ({error})"]
-
-
-def _note_blob(repo: Repository, tree: str, commit: str) -> str | None:
-    """The note on an object: git keeps it under the object's id, with a `/` after two letters where notes are many."""
-    rest = commit
-    while True:
-        entries = repo.objects.tree(tree)
-        entry = entries.get(rest)
-        if entry is not None and entry.is_file:
-            return entry.oid
-        folder = entries.get(rest[:2])
-        if folder is None or not folder.is_tree:
-            return None
-        tree, rest = folder.oid, rest[2:]
-
-
 def _is_signed_by(repo: Repository, commit: Commit, person: Person) -> bool:
     """Whether git finds a good signature on a commit, of somebody with this mail address."""
     _, _, data = repo.objects.read(commit.oid)
@@ -314,9 +258,7 @@ def _is_signed_by(repo: Repository, commit: Commit, person: Person) -> bool:
         return False
     _, out = repo.git("log", "-1", "--no-show-signature", "--format=%G?%n%GS", "--end-of-options", commit.oid)
     state, _, signer = out.decode("utf-8", "replace").partition("\n")
-    match = _PERSON.fullmatch(signer.strip())
-    mail = (match[2] if match else signer.strip()).lower()
-    return state == "G" and mail == person.mail
+    return state == "G" and parse_person(signer).mail == person.mail
 
 
 def _distinct(approvers: Sequence[Approver]) -> list[Approver]:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from runstone import names
 from runstone.errors import InvalidValue, NewerFormat, RecordInvalid
 from runstone.git.repository import Repository
-from runstone.promotion.approvals import NOTES_REF, read_config
+from runstone.promotion.approvals import read_config
 from runstone.promotion.provenance import read_tag
 from runstone.promotion.verify import registry_commits, review_of
 from runstone.registry.branch import default_branch
+from runstone.registry.people import NOTES_REF
 from runstone.registry.state import read_policy
 
 _HEADS = "refs/heads/"

@@ -24,6 +24,7 @@ class Approval:
     mail: str | None = None
     at: int | None = None
     commit: str | None = None
+    extra: Document = field(default_factory=dict)
 
     def to_document(self) -> Document:
         """The approval as the note holds it."""
@@ -34,13 +35,19 @@ class Approval:
             document["at"] = format_time(self.at)
         if self.commit is not None:
             document["commit"] = self.commit
-        return document
+        return document | self.extra
 
     @classmethod
     def from_document(cls, document: Any, where: str, prefix: str) -> "Approval":
         """Read one approval; raises `RecordInvalid`."""
         reader = Reader(document, where, prefix)
-        return cls(reader.need("by", str), reader.take("mail", str), reader.take_time("at"), reader.take("commit", str))
+        return cls(
+            by=reader.need("by", str),
+            mail=reader.take("mail", str),
+            at=reader.take_time("at"),
+            commit=reader.take_object_id("commit"),
+            extra=reader.extra(),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,7 @@ class ApprovalNote:
             author=reader.need("author", str),
             author_mail=reader.take("author_mail", str),
             merged_by=reader.take("merged_by", str),
-            head=reader.take("head", str),
+            head=reader.take_object_id("head"),
             approvals=tuple(Approval.from_document(each, where, f"approvals[{i}]") for i, each in enumerate(found)),
             extra=reader.extra(),
         )

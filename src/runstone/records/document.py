@@ -85,7 +85,7 @@ class Reader:
         if value is None:
             return None
         if kind is float and type(value) is int:
-            return _as_float(value)  # type: ignore[return-value]  # T is float here
+            return as_float(value)  # type: ignore[return-value]  # T is float here
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise self.fail(key, f"must be {_KINDS[kind]}, but is {show(value)}")
         return value
@@ -110,7 +110,14 @@ class Reader:
 
     def need_object_id(self, key: str) -> str:
         """A git object's full id that must be there: git cannot take it for an option or a revision."""
-        oid = self.need(key, str)
+        return self._object_id(key, self.need(key, str))
+
+    def take_object_id(self, key: str) -> str | None:
+        """As `need_object_id`, but it may be missing."""
+        oid = self.take(key, str)
+        return None if oid is None else self._object_id(key, oid)
+
+    def _object_id(self, key: str, oid: str) -> str:
         if _OBJECT_ID.fullmatch(oid) is None:
             raise self.fail(key, f"must be a full object id of git, but is {show(oid)}")
         return oid
@@ -155,10 +162,11 @@ class Reader:
         return self._rest
 
 
-def _as_float(value: int) -> float:
+def as_float(value: float) -> float:
+    """A number of YAML as a float; a whole one beyond all floats is infinite, as 1.0e+400 is."""
     try:
         return float(value)
-    except OverflowError:  # as YAML reads 1.0e+400
+    except OverflowError:
         return math.inf if value > 0 else -math.inf
 
 

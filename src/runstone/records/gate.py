@@ -1,15 +1,16 @@
 """Gates of a policy: what must hold before a version may enter a stage or get an alias. Only their form is here.
 
-A gate is a map of one key, its kind, to what it asks: `metric: {name: auc, at_least: 0.9}`.
+A gate is a map of one key, its kind, to what it asks: `metric: {name: auc, at_least: 0.9}`. Unknown keys in it are
+refused, not carried: a misspelt bound would be no bound.
 """
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from runstone.records.document import Document, Reader, show
+from runstone.records.document import Document, Reader, as_float, show
 
 _DURATION = re.compile(r"([0-9]{1,9})(s|m|h|d|w)")
 _PERCENT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)%")
@@ -51,6 +52,12 @@ def _inner(reader: Reader, kind: str, where: str) -> Reader:
     return Reader(reader.need(kind, dict), where, reader.path(kind))
 
 
+def refuse_unknown(reader: Reader, known: Iterable[str]) -> None:
+    """Refuse what is left of a map once its known keys were taken; raises `RecordInvalid`."""
+    for key in reader.extra():
+        raise reader.fail(key, f"is unknown here; known are {', '.join(known)}")
+
+
 def _metric(reader: Reader, kind: str, where: str) -> Document:
     """`name`, and one or both of `at_least` and `at_most`: floats."""
     inner = _inner(reader, kind, where)
@@ -62,26 +69,27 @@ def _metric(reader: Reader, kind: str, where: str) -> Document:
     for key, bound in given.items():
         if math.isnan(bound):
             raise inner.fail(key, "must be a number to compare with, but is nan")
+    refuse_unknown(inner, ("name", "at_least", "at_most"))
     return {"name": name, **given}
 
 
 def _no_worse(reader: Reader, kind: str, where: str) -> Document:
     """`metric`; `by`: how much worse is allowed, a float, or with `relative: True` a share of the holder's value."""
     inner = _inner(reader, kind, where)
-    name, direction = inner.need("metric", str), inner.take("direction", str)
+    name, direction, by = inner.need("metric", str), inner.take("direction", str), inner.take_any("by")
     if direction not in (None, "higher", "lower"):
         raise inner.fail("direction", f"must be `higher` or `lower`, but is {show(direction)}")
     asks: Document = {"metric": name, "by": 0.0, "relative": False}
     if direction is not None:
         asks["direction"] = direction
-    by = inner.take_any("by")
+    refuse_unknown(inner, ("metric", "by", "direction"))
     if by is None:
         return asks
     if isinstance(by, str) and (match := _PERCENT.fullmatch(by)):
         return asks | {"by": float(match[1]) / 100, "relative": True}
     if isinstance(by, bool) or not isinstance(by, int | float) or not (by >= 0):
         raise inner.fail("by", f"must be a number of 0 or more, or a share such as 2%, but is {show(by)}")
-    return asks | {"by": float(by)}
+    return asks | {"by": as_float(by)}
 
 
 def _tags(reader: Reader, kind: str, where: str) -> Document:
@@ -93,6 +101,7 @@ def _tags(reader: Reader, kind: str, where: str) -> Document:
             continue
         inner = Reader(item, where, reader.path(f"{kind}[{i}]"))
         required[inner.need("key", str)] = inner.need("value", str)
+        refuse_unknown(inner, ("key", "value"))
     return {"required": required}
 
 
@@ -111,8 +120,9 @@ def _age(reader: Reader, kind: str, where: str) -> Document:
             continue
         seconds = parse_duration(text)
         if seconds is None:
-            raise inner.fail(key, f"must be a duration such as 90m, 12h or 30d, but is {show(text)}")
+            raise inner.fail(key, f"must be a duration such as 90s, 90m, 12h or 30d, but is {show(text)}")
         asks[key] = seconds
+    refuse_unknown(inner, ("at_least", "at_most"))
     if not asks:
         raise inner.fail("at_least", "or `at_most` is missing")
     return asks
@@ -125,9 +135,10 @@ def _command(reader: Reader, kind: str, where: str) -> Document:
     if not run:
         raise inner.fail("run", "must be a list of words: the program, then its arguments")
     text = inner.take("timeout", str)
+    refuse_unknown(inner, ("run", "timeout"))
     seconds = 600 if text is None else parse_duration(text)
     if seconds is None:
-        raise inner.fail("timeout", f"must be a duration such as 90s or 10m, but is {show(text)}")
+        raise inner.fail("timeout", f"must be a duration such as 90s, 90m, 12h or 30d, but is {show(text)}")
     return {"run": list(run), "timeout": seconds}
 
 

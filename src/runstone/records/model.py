@@ -70,6 +70,9 @@ class VersionBody:
         signature: As in `ModelReference`.
         description: What the author said of it.
         tags: What it was tagged with when it was made.
+        copied_from: The version that it is a copy of, as `models:/churn/4`.
+        event: A random word, where the number was allotted on a shared remote: no two versions are ever one object,
+            so of two who ask for one number at once, only one can believe it is theirs.
     """
 
     model: str
@@ -82,6 +85,8 @@ class VersionBody:
     signature: Document | None = None
     description: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    copied_from: str | None = None
+    event: str | None = None
     extra: Document = field(default_factory=dict)
 
     def to_document(self) -> Document:
@@ -102,6 +107,10 @@ class VersionBody:
             document["description"] = self.description
         if self.tags:
             document["tags"] = dict(sorted(self.tags.items()))
+        if self.copied_from is not None:
+            document["copied_from"] = self.copied_from
+        if self.event is not None:
+            document["event"] = self.event
         return document | self.extra
 
     @classmethod
@@ -121,5 +130,7 @@ class VersionBody:
             signature=reader.take("signature", dict),
             description=reader.take("description", str),
             tags=reader.take_text_map("tags"),
+            copied_from=reader.take("copied_from", str),
+            event=reader.take("event", str),
             extra=reader.extra(),
         )

@@ -1,7 +1,8 @@
 """The policy of a registry: the stages and how a version may move between them, what must hold first, who approves.
 
 `registry/policy.yaml` holds for all models; a model's own file replaces the rules that it names. Without any policy the
-stages are MLflow's, and every move is free.
+stages are MLflow's, and every move is free. Unknown keys inside rules are refused, not carried: a misspelt `holders`
+would be no limit.
 """
 
 from collections.abc import Mapping
@@ -11,13 +12,11 @@ from typing import Any, Literal
 from runstone import names
 from runstone.errors import InvalidName
 from runstone.records.document import Document, Reader, show
-from runstone.records.gate import Gate, read_gate
+from runstone.records.gate import Gate, read_gate, refuse_unknown
+from runstone.records.stage import NO_STAGE as NO_STAGE
 from runstone.records.upgrade import check_format
 
 SCHEMA = "runstone/policy/v1"
-
-NO_STAGE = "None"
-"""Where a version is that is in no stage."""
 
 Direction = Literal["higher", "lower"]
 
@@ -163,9 +162,8 @@ def _read_stage(reader: Reader, name: str, document: Any, where: str) -> Rule:
     if holders is not None and holders < 1:
         raise inner.fail("holders", f"must be 1 or more, but is {show(holders)}")
     previous = inner.take("previous", str)
-    return replace(
-        _read_rule(inner, where), sources=sources if has_sources else None, holders=holders, previous=previous
-    )
+    rule = _read_rule(inner, where, ("from", "holders", "previous"))
+    return replace(rule, sources=sources if has_sources else None, holders=holders, previous=previous)
 
 
 def _read_alias(reader: Reader, alias: str, document: Any, where: str) -> Rule:
@@ -177,14 +175,16 @@ def _read_alias(reader: Reader, alias: str, document: Any, where: str) -> Rule:
     return _read_rule(Reader({} if document is None else document, where, f"aliases.{alias}"), where)
 
 
-def _read_rule(reader: Reader, where: str) -> Rule:
+def _read_rule(reader: Reader, where: str, known: tuple[str, ...] = ()) -> Rule:
     gates = reader.take("gates", list) or []
     approvals = reader.take("approvals", dict)
-    return Rule(
+    rule = Rule(
         gates=tuple(read_gate(gate, where, reader.path(f"gates[{i}]")) for i, gate in enumerate(gates)),
         approvals=None if approvals is None else _read_approvals(approvals, where, reader.path("approvals")),
         bypass=reader.take_texts("bypass"),
     )
+    refuse_unknown(reader, (*known, "gates", "approvals", "bypass"))
+    return rule
 
 
 def _read_approvals(document: Any, where: str, prefix: str) -> Approvals:
@@ -192,12 +192,14 @@ def _read_approvals(document: Any, where: str, prefix: str) -> Approvals:
     count = reader.take("count", int)
     if count is not None and count < 0:
         raise reader.fail("count", f"must be 0 or more, but is {show(count)}")
-    return Approvals(
+    approvals = Approvals(
         count=1 if count is None else count,
         by=reader.take_texts("by"),
         by_author=reader.take("by_author", bool) or False,
         signed=reader.take("signed", bool) or False,
     )
+    refuse_unknown(reader, ("count", "by", "by_author", "signed"))
+    return approvals
 
 
 def _read_direction(reader: Reader, key: str, value: Any) -> Direction:

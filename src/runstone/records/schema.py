@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runstone.errors import RecordInvalid, RunstoneError
+from runstone import names
+from runstone.errors import InvalidName, RecordInvalid, RunstoneError
 from runstone.records.document import parse_time, show
 from runstone.records.metric import parse_metrics
 from runstone.records.upgrade import VERSIONS, check_format, split_format
@@ -51,7 +52,7 @@ def validate(document: object, kind: str, where: str) -> None:
 
     Args:
         document: What YAML gave.
-        kind: `run`, `experiment`, `version`, `alias`, `config`; or a part of one: `dataset`, `model`, `metrics`.
+        kind: A key of `VERSIONS`; or a part of a record: `dataset`, `model`.
         where: File and commit, for messages.
 
     Raises:
@@ -122,6 +123,8 @@ def _validator(kind: str) -> "Validator":
     extend: Any = jsonschema.validators.extend  # has no types
     formats = jsonschema.FormatChecker(())
     formats.checks("date-time", raises=ValueError)(_is_time)
+    formats.checks("stage-name", raises=InvalidName)(lambda name: bool(names.check_stage(name)))
+    formats.checks("alias-name", raises=InvalidName)(lambda name: name == "*" or bool(names.check_alias(name)))
     strict = extend(
         jsonschema.Draft202012Validator,
         validators={"pattern": _pattern},
@@ -165,7 +168,12 @@ def _sentence(error: "ValidationError") -> str:
     found: Any = error.instance
     rule: Any = error.validator_value
     schema: Any = error.schema
+    if "propertyNames" in error.relative_schema_path:
+        return f"the keys of `{path}` must be {schema['title']}, but one is {show(found)}"
     match error.validator:
+        case "additionalProperties":
+            unknown = next(key for key in found if key not in schema["properties"])
+            return f"`{path}.{unknown}` is unknown here; known are {', '.join(schema['properties'])}"
         case "required":
             missing = next(key for key in rule if key not in found)
             return f"`{path}.{missing}` is missing" if path else f"`{missing}` is missing"

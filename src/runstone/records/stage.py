@@ -9,6 +9,9 @@ from runstone.records.upgrade import check_format
 
 SCHEMA = "runstone/stage/v1"
 
+NO_STAGE = "None"
+"""Where a version is that is in no stage."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:

@@ -8,11 +8,44 @@ from runstone.git.repository import Repository
 from runstone.records import yaml
 from runstone.records.alias import Alias
 from runstone.registry import branch
-from runstone.registry.version import ModelVersion, check_model, get_version
+from runstone.registry.keys import find_key
+from runstone.registry.layout import Place
+from runstone.registry.message import format_message
+from runstone.registry.state import ModelState, read_model_state, with_unknown
+from runstone.registry.version import ModelVersion, get_version
+
+
+def alias_changes(registry: str, state: ModelState, alias: str, version: int | None) -> dict[str, str | None]:
+    """The file to write so that an alias points at a version; see `with_unknown` for keys to carry through.
+
+    Args:
+        registry: The registry's folder.
+        state: The model as it stands.
+        alias: The alias.
+        version: The version; None removes the alias.
+
+    Returns:
+        Path → text; None for a file that goes; empty if the alias is so already.
+
+    Raises:
+        InvalidName: The alias cannot be used, or differs from another one by case alone.
+    """
+    if version == state.aliases.get(alias):
+        return {}
+    path = Place("alias", state.key, alias).path(registry)
+    if version is None:
+        return {path: None}
+    names.check_alias(alias)
+    if len(alias.encode()) > names.MAX_COMPONENT:
+        raise InvalidName("alias", alias, f"it has more than {names.MAX_COMPONENT} bytes")
+    for other in state.aliases:
+        if other != alias and other.lower() == alias.lower():
+            raise InvalidName("alias", alias, f"it differs from the alias {other!r} by case alone")
+    return {path: yaml.dump(Alias(version).to_document())}
 
 
 def set_alias(repo: Repository, name: str, alias: str, version: int) -> None:
-    """Point an alias at a version.
+    """Point an alias at a version, whatever gates the policy has.
 
     Writes:
         `registry/<model>/aliases/<alias>.yaml`, one commit on the default branch; nothing if it points there already.
@@ -21,20 +54,28 @@ def set_alias(repo: Repository, name: str, alias: str, version: int) -> None:
         ModelNotFound: There is no such model.
         VersionNotFound: It has no such version.
         InvalidName: The alias cannot be used, or differs from another one by case alone.
-        LocalEdits: The file has edits in the work tree.
-        BranchBehind: The default branch is checked out and older than its remote.
+        LocalEdits, IndexBusy, BranchBehind, BranchDiverged, SigningFailed: See `branch.commit_files`.
         ReviewRequired: `runstone.yaml` says that promotions are reviewed.
     """
     alias = names.check_alias(alias)
-    if len(alias.encode()) > names.MAX_COMPONENT:
-        raise InvalidName("alias", alias, f"it has more than {names.MAX_COMPONENT} bytes")
-    for other in read_aliases(repo, name):
-        if other != alias and other.lower() == alias.lower():
-            raise InvalidName("alias", alias, f"it differs from the alias {other!r} by case alone")
     found = get_version(repo, name, version)
-    _refuse_under_review(repo, f"{name}@{alias}")
-    message = f"Point {found.name}@{alias} at version {version}"
-    branch.commit_files(repo, {_path(repo, name, alias): yaml.dump(Alias(version).to_document())}, message)
+    key = found.key
+    _refuse_under_review(repo, f"{found.name}@{alias}")
+    replaced: int | None = None
+
+    def plan(base: str | None) -> branch.Changes:
+        nonlocal replaced
+        state = read_model_state(repo, base, key)
+        replaced = state.aliases.get(alias)
+        return with_unknown(repo, base, alias_changes(repo.config.registry, state, alias, version))
+
+    def message(base: str | None) -> str:
+        del base
+        rows: list[tuple[str, object]] = [("Model", found.name), ("Version", version), ("Alias", alias)]
+        rows += [("Replaces", replaced)] if replaced is not None else []
+        return format_message(f"Point {found.name}@{alias} at v{version}", rows)
+
+    branch.commit_files(repo, plan, message)
 
 
 def delete_alias(repo: Repository, name: str, alias: str) -> None:
@@ -45,12 +86,19 @@ def delete_alias(repo: Repository, name: str, alias: str) -> None:
 
     Raises:
         AliasNotFound: The model has no such alias.
-        LocalEdits: The file has edits in the work tree.
+        LocalEdits, IndexBusy, BranchBehind, BranchDiverged, SigningFailed: See `branch.commit_files`.
         ReviewRequired: `runstone.yaml` says that promotions are reviewed.
     """
-    _need(repo, name, alias)
     _refuse_under_review(repo, f"{name}@{alias}")
-    branch.commit_files(repo, {_path(repo, name, alias): None}, f"Remove the alias {name}@{alias}")
+    key = find_key(repo, name)
+    path = Place("alias", key, alias).path(repo.config.registry)
+
+    def plan(base: str | None) -> branch.Changes:
+        if base is None or f"{alias}.yaml" not in branch.list_folder(repo, base, path.rpartition("/")[0]):
+            raise AliasNotFound(name, alias, sorted(read_model_state(repo, base, key).aliases))
+        return {path: None}  # also one whose file is broken
+
+    branch.commit_files(repo, plan, format_message(f"Remove {name}@{alias}", [("Model", name), ("Alias", alias)]))
 
 
 def read_aliases(repo: Repository, name: str) -> dict[str, int]:
@@ -62,13 +110,14 @@ def read_aliases(repo: Repository, name: str) -> dict[str, int]:
     commit = branch.registry_commit(repo)
     if commit is None:
         return {}
+    folder = f"{repo.config.registry}/{find_key(repo, name, commit)}/aliases"
     aliases = {}
-    for file, entry in branch.list_folder(repo, commit, _folder(repo, name)).items():
+    for file, entry in branch.list_folder(repo, commit, folder).items():
         alias = file.removesuffix(".yaml")
-        if alias == file or entry.is_tree:
+        if alias == file or not entry.is_file:
             continue
         try:
-            aliases[alias] = _read(repo, commit, name, alias)
+            aliases[alias] = _read(repo, commit, f"{folder}/{file}")
         except (RecordInvalid, NewerFormat) as error:
             warnings.warn(str(error), RecordsSkipped, stacklevel=2)
     return aliases
@@ -82,30 +131,17 @@ def get_version_by_alias(repo: Repository, name: str, alias: str) -> ModelVersio
         VersionNotFound: It points at a version that is not there.
         RecordInvalid: Its file breaks its schema.
     """
-    return get_version(repo, name, _need(repo, name, alias))
-
-
-def _need(repo: Repository, name: str, alias: str) -> int:
     commit = branch.registry_commit(repo)
-    known = () if commit is None else branch.list_folder(repo, commit, _folder(repo, name))
-    if commit is None or f"{alias}.yaml" not in known:
+    folder = f"{repo.config.registry}/{find_key(repo, name, commit)}/aliases"
+    entry = None if commit is None else branch.list_folder(repo, commit, folder).get(f"{alias}.yaml")
+    if commit is None or entry is None or not entry.is_file:
         raise AliasNotFound(name, alias, sorted(read_aliases(repo, name)))
-    return _read(repo, commit, name, alias)
+    return get_version(repo, name, _read(repo, commit, f"{folder}/{alias}.yaml"))
 
 
-def _read(repo: Repository, commit: str, name: str, alias: str) -> int:
-    path = _path(repo, name, alias)
+def _read(repo: Repository, commit: str, path: str) -> int:
     where = f"{path} at {commit[:7]}"
-    text = branch.read_file(repo, commit, path)
-    return Alias.from_document(yaml.load(text or b"", where), where).version
-
-
-def _path(repo: Repository, name: str, alias: str) -> str:
-    return f"{_folder(repo, name)}/{alias}.yaml"
-
-
-def _folder(repo: Repository, name: str) -> str:
-    return f"{repo.config.registry}/{names.encode_component(check_model(name))}/aliases"
+    return Alias.from_document(yaml.load(branch.read_file(repo, commit, path) or b"", where), where).version
 
 
 def _refuse_under_review(repo: Repository, what: str) -> None:

@@ -1,21 +1,28 @@
 """The default branch, where the registry's files lie: which one it is, read from it, commit to it.
 
 A commit is made beside the work tree and the branch moved by compare-and-swap; a work tree that has the branch checked
-out then gets just these files, so that it stays clean.
+out gets just these files, so that it stays clean.
 """
 
-import random
 import time
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
-from runstone.errors import BranchBehind, GitFailed, LocalEdits, RefMoved, RunstoneError
+from runstone.errors import BranchBehind, BranchDiverged, IndexBusy, ObjectMissing, RefMoved, RunstoneError
 from runstone.git.objects import FILE, TreeEntry
-from runstone.git.process import run_git
 from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
 
+if TYPE_CHECKING:
+    from runstone.git.checkouts import Checkout
+
+Changes = Mapping[str, str | None]
+"""Path → the content of the file; None for a file to be removed."""
+
 _ATTEMPTS = 20
+_KEPT = 1000
+_ancestry: WeakKeyDictionary[Repository, dict[tuple[str, str], bool]] = WeakKeyDictionary()
 
 
 def default_branch(repo: Repository) -> str:
@@ -43,15 +50,22 @@ def registry_commit(repo: Repository) -> str | None:
     other; where they have diverged, the remote-tracking one under `promotion: review`, else the local one. None before
     the first commit.
     """
+    return _look(repo)[2]
+
+
+def _look(repo: Repository) -> tuple[str, str | None, str | None]:
+    """The default branch, where it is here, and the registry's commit."""
     name = default_branch(repo)
     local, remote = _tip(repo, f"refs/heads/{name}"), _tip(repo, f"refs/remotes/origin/{name}")
     if local is None or remote is None or local == remote:
-        return local or remote
-    if _is_ancestor(repo, local, remote):
-        return remote
-    if repo.config.promotion == "review" and not _is_ancestor(repo, remote, local):
-        return remote
-    return local
+        return name, local, local or remote
+    for older, newer in ((remote, local), (local, remote)):  # in process first: mostly one is a little ahead
+        if _is_near(repo, older, newer):
+            return name, local, newer
+    for older, newer in ((remote, local), (local, remote)):
+        if _is_ancestor(repo, older, newer):
+            return name, local, newer
+    return name, local, remote if repo.config.promotion == "review" else local
 
 
 def read_file(repo: Repository, commit: str, path: str) -> bytes | None:
@@ -66,56 +80,146 @@ def list_folder(repo: Repository, commit: str, path: str) -> Mapping[str, TreeEn
     return repo.objects.tree(entry.oid) if entry is not None and entry.is_tree else {}
 
 
-def commit_files(repo: Repository, changes: Mapping[str, str | None], message: str) -> str | None:
+def make_commit(
+    repo: Repository, base: str | None, changes: Changes, message: str, parents: Sequence[str] | None = None
+) -> str | None:
+    """Write a commit of changes to the files of another one, by the user who is at work; signed where git signs.
+
+    Args:
+        repo: The repository.
+        base: The commit to begin from; None for an empty tree.
+        changes: Path to content; None removes the file.
+        message: The commit's message.
+        parents: Its parents, of a merge for one; the base if not named.
+
+    Returns:
+        The commit; None if nothing would change and no parents are named.
+
+    Writes:
+        The commit and what it holds; no ref.
+
+    Raises:
+        SigningFailed: git is set to sign commits, and it could not be signed.
+    """
+    from runstone.git import signing
+
+    before = repo.objects.commit(base).tree if base is not None else None
+    tree = _write_tree(repo, before, changes)
+    if parents is None:
+        if tree == before:
+            return None
+        parents = [base] if base is not None else []
+    return signing.write_commit(repo, tree, parents, message)
+
+
+def commit_files(
+    repo: Repository,
+    changes: Changes | Callable[[str | None], Changes],
+    message: str | Callable[[str | None], str],
+) -> str | None:
     """Commit changes of files to the default branch.
 
     Args:
         repo: The repository.
-        changes: Path to content; None removes the file.
-        message: The commit's message.
+        changes: Path to content; None removes the file. Or what computes this from the commit that is the registry:
+            it is asked again whenever another process was faster, so that no change is made of a state that is gone.
+        message: The commit's message, or what computes it likewise, after the changes.
 
     Returns:
         The commit; None if nothing would change.
 
     Writes:
-        One commit on the default branch, and these files in a work tree that has it checked out.
+        One commit on the default branch, signed where git signs, and these files in work trees that have it checked
+        out.
 
     Raises:
         LocalEdits: A work tree that has the branch checked out has edits in one of these files.
+        IndexBusy: git works on its index, or on a rebase of the branch, or a merge is not finished.
         BranchBehind: It is checked out and older than its remote.
+        BranchDiverged: It and its remote each have commits of their own, and the remote's count.
+        SigningFailed: git is set to sign commits, and it could not be signed.
         RefMoved: Other processes were faster, again and again.
     """
-    name = default_branch(repo)
-    ref = f"refs/heads/{name}"
+    from random import SystemRandom
+
+    from runstone.git import checkouts, signing  # here: to look a version up, which has to be quick, takes none of it
+
     with repo.lock:  # for fairness, and since two processes cannot write one index at once
         for _ in range(_ATTEMPTS):
-            tip, base = _tip(repo, ref), registry_commit(repo)
+            name, tip, base = _look(repo)
+            ref = f"refs/heads/{name}"
+            wanted = changes(base) if callable(changes) else changes
             before = repo.objects.commit(base).tree if base is not None else None
-            entries: dict[str, TreeEntry | None] = {
-                path: None if text is None else TreeEntry(FILE, repo.objects.write("blob", text.encode()))
-                for path, text in changes.items()
-            }
-            tree = repo.objects.update_tree(before, entries) or repo.objects.write_tree({})
+            tree = _write_tree(repo, before, wanted)
             if tree == before:
                 return None
-            trees = _work_trees(repo, ref)
-            if trees and tip != base:
-                raise BranchBehind(name, trees[0])
-            for work_tree in trees:
-                _refuse_edits(repo, work_tree, before, changes)
+            trees = checkouts.checkouts(repo, ref)
+            _refuse_if_behind(repo, name, tip, base, trees)
             parents = [base] if base is not None else []
-            who = repo.identity("author"), repo.identity("committer")
-            commit = repo.objects.write_commit(tree, parents, *who, message)
+            text = message(base) if callable(message) else message
+            commit = signing.write_commit(repo, tree, parents, text)
             try:
-                repo.refs.update([RefUpdate(ref, commit, tip)])
+                _move(
+                    repo, RefUpdate(ref, commit, tip), trees, before or repo.objects.write_tree({}), tree, list(wanted)
+                )
+                return commit
             except RefMoved as moved:
                 failure = moved
-                time.sleep(random.uniform(0, 0.05))
-                continue
-            for work_tree in trees:
-                _bring_up_to_date(work_tree, entries)
-            return commit
+                time.sleep(SystemRandom().uniform(0, 0.05))
     raise failure
+
+
+def _write_tree(repo: Repository, before: str | None, changes: Changes) -> str:
+    entries: dict[str, TreeEntry | None] = {
+        path: None if text is None else TreeEntry(FILE, repo.objects.write("blob", text.encode()))
+        for path, text in changes.items()
+    }
+    return repo.objects.update_tree(before, entries) or repo.objects.write_tree({})
+
+
+def _refuse_if_behind(
+    repo: Repository, name: str, tip: str | None, base: str | None, trees: "Sequence[Checkout]"
+) -> None:
+    from runstone.git import checkouts
+
+    if trees and tip != base:
+        raise BranchBehind(name, trees[0].path)
+    if tip is not None and base is not None and not _is_ancestor(repo, tip, base):
+        raise BranchDiverged(name)
+    if not trees and checkouts.rebasing(repo, f"refs/heads/{name}"):
+        why = (
+            f"a rebase of `{name}` is under way. Finish it (`git rebase --continue`), or leave it: `git rebase --abort`"
+        )
+        raise IndexBusy(repo.work_tree or repo.git_dir, why)
+
+
+def _move(
+    repo: Repository, move: RefUpdate, trees: "Sequence[Checkout]", old: str, new: str, paths: Sequence[str]
+) -> None:
+    """Move the branch, and with it the work trees that have it checked out."""
+    from runstone.git import checkouts
+
+    def is_new(path: str) -> bool:
+        return repo.objects.entry(old, path) is None
+
+    if not trees:
+        repo.refs.update([move])
+        return
+    differing = [path for path in paths if repo.objects.entry(old, path) != repo.objects.entry(new, path)]
+    checkouts.carry_along(trees, old, new, differing, is_new)
+    try:
+        repo.refs.update([move])
+    except BaseException as error:
+        # Whoever moved the branch meanwhile may have committed what was staged for a moment.
+        back = old
+        if isinstance(error, RefMoved):
+            tip = _tip(repo, move.ref)
+            if tip is not None:
+                there = repo.objects.commit(tip).tree
+                kept = {path: repo.objects.entry(there, path) for path in differing}
+                back = repo.objects.update_tree(new, kept) or repo.objects.write_tree({})
+        checkouts.put_back(trees, back, new, differing)
+        raise
 
 
 def _tip(repo: Repository, ref: str) -> str | None:
@@ -136,61 +240,31 @@ def _target(repo: Repository, ref: str) -> str | None:
 
 
 def _is_ancestor(repo: Repository, older: str, newer: str) -> bool:
-    return repo.git("merge-base", "--is-ancestor", older, newer, allowed=(0, 1))[0] == 0
+    """Whether one commit contains another; kept, since it is asked at every read where a clone is ahead."""
+    if older == newer or _is_near(repo, older, newer):
+        return True
+    known = _ancestry.setdefault(repo, {})
+    if (older, newer) not in known:
+        known[older, newer] = repo.git("merge-base", "--is-ancestor", older, newer, allowed=(0, 1))[0] == 0
+    return known[older, newer]
 
 
-def _work_trees(repo: Repository, ref: str) -> list[Path]:
-    """The work trees that have a branch checked out, also before its first commit."""
-    _, out = repo.git("worktree", "list", "--porcelain")
-    found, path = [], Path()
-    for line in out.decode("utf-8", "surrogateescape").splitlines():
-        key, _, value = line.partition(" ")
-        if key == "worktree":
-            path = Path(value)
-            if path == repo.common_dir and repo.git_dir == repo.common_dir and repo.work_tree is not None:
-                path = repo.work_tree  # of a submodule git names the git directory
-        elif key == "branch" and value == ref and path.is_dir():
-            found.append(path)
-    return found
-
-
-def _refuse_edits(repo: Repository, work_tree: Path, tree: str | None, paths: Mapping[str, object]) -> None:
-    _, out = run_git(
-        ["status", "--porcelain", "-z", "--untracked-files=no", "--no-renames", "--", *paths], cwd=work_tree
-    )
-    edited = [line[3:] for line in out.decode("utf-8", "replace").split("\0") if line]
-    for path in paths:  # untracked ones, whether ignored or not
-        is_known = tree is not None and repo.objects.entry(tree, path) is not None
-        if not is_known and path not in edited and (work_tree / path).exists():
-            edited.append(path)
-    if edited:
-        raise LocalEdits(work_tree, edited)
-
-
-def _bring_up_to_date(work_tree: Path, entries: Mapping[str, TreeEntry | None]) -> None:
-    """Put the files of the new commit into the index and the work tree; all else that lies there is left alone."""
-    for path, entry in entries.items():
+def _is_near(repo: Repository, older: str, newer: str) -> bool:
+    """Whether a commit contains another, as far as its next few first parents and what is kept tell."""
+    known = _ancestry.setdefault(repo, {})
+    if len(known) > _KEPT:
+        known.clear()
+    at, answer = newer, known.get((older, newer))
+    for _ in range(16):
+        if answer is not None:
+            break
         try:
-            if entry is None:
-                _git_when_free(work_tree, "update-index", "--force-remove", "--", path)
-                (work_tree / path).unlink(missing_ok=True)
-            else:
-                _git_when_free(work_tree, "update-index", "--add", "--cacheinfo", f"{FILE},{entry.oid},{path}")
-                _git_when_free(work_tree, "checkout-index", "--force", "--quiet", "-u", "--", path)
-        except (GitFailed, OSError) as error:
-            raise RunstoneError(
-                f"The commit was made, but `{path}` in {work_tree} could not be brought up to date: {error}. "
-                f"Do it there: `git restore --source=HEAD --staged --worktree -- '{path}'`"
-            ) from error
-
-
-def _git_when_free(work_tree: Path, *arguments: str) -> None:
-    """Run git; where the user's own git holds the index for a moment, wait for it."""
-    for attempt in range(20):
-        try:
-            run_git(arguments, cwd=work_tree)
-            return
-        except GitFailed as error:
-            if "index.lock" not in error.stderr or attempt == 19:
-                raise
-            time.sleep(0.1)
+            parents = repo.objects.commit(at).parents
+        except ObjectMissing:
+            return False  # where a shallow clone ends
+        if older in parents or any(known.get((older, parent)) for parent in parents):
+            answer = known[older, newer] = True
+        if not parents:
+            return False
+        at = parents[0]
+    return bool(answer)

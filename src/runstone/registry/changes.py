@@ -3,21 +3,23 @@
 Whoever judges, tells or proves a change reads it here: checks of proposals, reports, events, history, verification.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from runstone.git.objects import TreeEntry
 from runstone.git.repository import Repository
 from runstone.records.model_file import ModelFile
+from runstone.records.policy import NO_STAGE
 from runstone.records.registration import Registration
 from runstone.records.version_notes import VersionNotes
-from runstone.registry.layout import Place
-from runstone.registry.state import ModelState, read_model_state
+from runstone.registry.facts import Facts
+from runstone.registry.layout import Place, parse_path
+from runstone.registry.state import ModelState
 
 
 @dataclass(frozen=True, slots=True)
 class StageChange:
-    """A version went from one stage to another; `None` is no stage."""
+    """A version went from one stage to another; the text `None` is no stage."""
 
     key: str
     model: str
@@ -89,11 +91,24 @@ class PolicyChange:
     after: str | None
 
 
+_DEEPEST = 3
+
 Change = StageChange | AliasChange | ModelChange | NotesChange | RegistrationChange | CardChange | PolicyChange
+
+
+@dataclass(frozen=True, slots=True)
+class FileEdit:
+    """A fact's file came, changed, or went: the blobs before and after."""
+
+    place: Place
+    before: str | None
+    after: str | None
 
 
 def read_changes(repo: Repository, old: str | None, new: str | None) -> tuple[Change, ...]:
     """What changed from one commit to another, by model.
+
+    Only what differs is read, so that its cost is that of the change, however large the registry.
 
     Args:
         repo: The repository.
@@ -103,26 +118,52 @@ def read_changes(repo: Repository, old: str | None, new: str | None) -> tuple[Ch
     Warns:
         RecordsSkipped: A file breaks its schema, and counts as absent.
     """
-    before, after = _folders(repo, old), _folders(repo, new)
+    facts = Facts(repo)
     found: list[Change] = []
-    policy = _compare_blobs(before.get("policy.yaml"), after.get("policy.yaml"))
-    if policy is not None:
-        found.append(PolicyChange("", "", *policy))
-    for key in sorted(before.keys() | after.keys()):
-        a, b = before.get(key), after.get(key)
-        if a == b or not any(entry is not None and entry.is_tree for entry in (a, b)):
-            continue
-        was, now = read_model_state(repo, old, key), read_model_state(repo, new, key)
-        found += _compare(was, now)
-        path = Place("policy", key).path(repo.config.registry)
-        own = _compare_blobs(_entry(repo, old, path), _entry(repo, new, path))
-        if own is not None:
-            found.append(PolicyChange(key, now.name, *own))
+    for key, edits in by_model(_edits(repo, old, new)):
+        stages = any(edit.place.kind == "stage" for edit in edits)
+        before, after = (files_beside(repo, commit, key, stages=stages) for commit in (old, new))
+        before |= {edit.place: edit.before for edit in edits if edit.before is not None}
+        after |= {edit.place: edit.after for edit in edits if edit.after is not None}
+        found += compare_files(facts, key, (before, old or ""), (after, new or ""))
     return tuple(found)
 
 
-def _compare(a: ModelState, b: ModelState) -> list[Change]:
-    key, name = b.key, b.name
+def by_model(edits: Iterable[FileEdit]) -> list[tuple[str, list[FileEdit]]]:
+    """Edits by the model that they are about, in the order of the keys; the policy of all models comes first."""
+    found: dict[str, list[FileEdit]] = {}
+    for edit in edits:
+        found.setdefault(edit.place.key, []).append(edit)
+    return sorted(found.items())
+
+
+def compare_files(
+    facts: Facts, key: str, old: tuple[Mapping[Place, str], str], new: tuple[Mapping[Place, str], str]
+) -> list[Change]:
+    """What changed between some files of one model.
+
+    Args:
+        facts: Reads them.
+        key: The model; empty for what holds for all.
+        old: Place → blob, and the commit of that: the files in question, and, beside them, the model's own file and,
+            where a stage is among them, all its stages.
+        new: Likewise.
+    """
+    (before, old_commit), (after, new_commit) = old, new
+    found: list[Change] = []
+    name = ""
+    if key:
+        a, b = facts.state(key, before, old_commit), facts.state(key, after, new_commit)
+        name = a.name if a.has_file and not b.has_file else b.name  # of a model that went, its last one
+        found = _compare(a, b, name)
+    policy = Place("policy", key)
+    if before.get(policy) != after.get(policy):
+        found.append(PolicyChange(key, name, before.get(policy), after.get(policy)))
+    return found
+
+
+def _compare(a: ModelState, b: ModelState, name: str) -> list[Change]:
+    key = b.key
     found: list[Change] = []
     if (a.file, a.has_file) != (b.file, b.has_file):
         found.append(ModelChange(key, name, a.file if a.has_file else None, b.file if b.has_file else None))
@@ -130,11 +171,12 @@ def _compare(a: ModelState, b: ModelState) -> list[Change]:
         RegistrationChange(key, name, run, a.registrations.get(run), b.registrations.get(run))
         for run in _differing(a.registrations, b.registrations)
     ]
-    versions = {version for state in (a, b) for numbers in state.stages.values() for version in numbers}
-    for version in sorted(versions):
-        was, now = a.stage_of(version), b.stage_of(version)
-        if was != now:
-            found.append(StageChange(key, name, version, was, now))
+    was, now = _stages(a), _stages(b)
+    found += [
+        StageChange(key, name, version, was.get(version, NO_STAGE), now.get(version, NO_STAGE))
+        for version in sorted(was.keys() | now.keys())
+        if was.get(version) != now.get(version)
+    ]
     found += [
         AliasChange(key, name, alias, a.aliases.get(alias), b.aliases.get(alias))
         for alias in _differing(a.aliases, b.aliases)
@@ -148,18 +190,51 @@ def _compare(a: ModelState, b: ModelState) -> list[Change]:
     return found
 
 
+def _stages(state: ModelState) -> dict[int, str]:
+    """Version → its stage; of a version that stands in two, which no policy allows, the first."""
+    return {version: stage for stage, versions in reversed(list(state.stages.items())) for version in versions}
+
+
 def _differing(a: Mapping[str, object], b: Mapping[str, object]) -> list[str]:
     return sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
 
 
-def _compare_blobs(a: TreeEntry | None, b: TreeEntry | None) -> tuple[str | None, str | None] | None:
-    found = tuple(entry.oid if entry is not None and entry.is_file else None for entry in (a, b))
-    return None if found[0] == found[1] else (found[0], found[1])
+def files_beside(repo: Repository, commit: str | None, key: str, *, stages: bool = True) -> dict[Place, str]:
+    """The files that changes of others are understood by: the model's own, and its stages where one was edited."""
+    found: dict[Place, str] = {}
+    registry = repo.config.registry
+    if not key:
+        return found
+    place = Place("model", key)
+    entry = _entry(repo, commit, place.path(registry))
+    if entry is not None and entry.is_file:
+        found[place] = entry.oid
+    if stages:
+        folder = f"{registry}/{key}/stages"
+        edits = _walk(repo, registry, folder, None, _entry(repo, commit, folder))
+        found.update((edit.place, edit.after) for edit in edits if edit.after is not None)
+    return found
 
 
-def _folders(repo: Repository, commit: str | None) -> Mapping[str, TreeEntry]:
-    entry = _entry(repo, commit, repo.config.registry)
-    return repo.objects.tree(entry.oid) if entry is not None and entry.is_tree else {}
+def _edits(repo: Repository, old: str | None, new: str | None) -> Iterator[FileEdit]:
+    registry = repo.config.registry
+    return _walk(repo, registry, registry, _entry(repo, old, registry), _entry(repo, new, registry))
+
+
+def _walk(repo: Repository, registry: str, path: str, a: TreeEntry | None, b: TreeEntry | None) -> Iterator[FileEdit]:
+    """The files below a path that differ and state a fact."""
+    if a == b:
+        return
+    before, after = (entry.oid if entry is not None and entry.is_file else None for entry in (a, b))
+    if before != after:
+        place = parse_path(registry, path)
+        if place is not None:
+            yield FileEdit(place, before, after)
+    if path.count("/") - registry.count("/") == _DEEPEST:
+        return  # no fact lies deeper, however deep a folder somebody made
+    trees = [repo.objects.tree(entry.oid) if entry is not None and entry.is_tree else {} for entry in (a, b)]
+    for name in sorted(trees[0].keys() | trees[1].keys()):
+        yield from _walk(repo, registry, f"{path}/{name}", trees[0].get(name), trees[1].get(name))
 
 
 def _entry(repo: Repository, commit: str | None, path: str) -> TreeEntry | None:

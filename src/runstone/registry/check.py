@@ -11,11 +11,24 @@ from runstone.git.runs import layout
 from runstone.git.runs.branch import read_runs
 from runstone.records import yaml
 from runstone.records.config import Config
+from runstone.records.document import show
+from runstone.records.policy import Policy
 from runstone.records.schema import validate_text
+from runstone.records.upgrade import VERSIONS
 from runstone.registry.branch import registry_commit
+from runstone.registry.layout import Kind, parse_path
 
 Progress = Callable[[int, int], None]
 _RECORDS = (layout.RECORD, layout.METRICS, layout.ARTIFACTS, "experiment.yaml")
+_FORMATS: dict[Kind, str] = {
+    "model": "registered-model",
+    "stage": "stage",
+    "alias": "alias",
+    "notes": "version-notes",
+    "registration": "registration",
+    "policy": "policy",
+}
+"""What the files of the registry are, by their place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +46,7 @@ class Checked:
 
 def check_project(repo: Repository) -> Checked:
     """Check `runstone.yaml` and the files of the registry: of the work tree, or of a bare one's default branch."""
-    return _check(_project_files(repo))
+    return _check(_project_files(repo), _registry(repo))
 
 
 def check_paths(repo: Repository | None, paths: Iterable[Path]) -> Checked:
@@ -43,7 +56,8 @@ def check_paths(repo: Repository | None, paths: Iterable[Path]) -> Checked:
         repo: A path that no file has may be that of a record on its branch of runs.
         paths: Files and folders.
     """
-    return _check(found for path in paths for found in _files_of(repo, path))
+    top = None if repo is None else repo.work_tree
+    return _check((found for path in paths for found in _files_of(repo, path)), _registry(repo), top)
 
 
 def check_runs(repo: Repository, progress: Progress | None = None) -> Checked:
@@ -75,36 +89,68 @@ def check_runs(repo: Repository, progress: Progress | None = None) -> Checked:
     return _check(contents())
 
 
-def _check(files: Iterable[tuple[str, bytes]]) -> Checked:
+def _check(files: Iterable[tuple[str, bytes]], registry: str | None = None, top: Path | None = None) -> Checked:
+    """Check files.
+
+    Args:
+        files: Path and content.
+        registry: The folder of the registry, where files of it may be among them.
+        top: The top of the work tree, where paths are not relative to it.
+    """
     count, problems = 0, []
     for where, data in files:
         count += 1
         try:
-            _check_one(where, data)
+            kind = _check_one(where, data)
+            if registry is not None:
+                _check_place(kind, registry, where, data, top)
         except RunstoneError as error:
             problems.append((where, str(error)))
     return Checked(count, tuple(problems))
 
 
-def _check_one(where: str, data: bytes) -> None:
+def _check_one(where: str, data: bytes) -> str:
+    """Check a file by the format that it names; returns which kind that is."""
     if where.endswith(".dvc"):
         parse_pointer(data, where)
-        return
+        return "artifacts"
     kind = validate_text(data, where)
     folder, _, name = where.rpartition("/")
     if kind != "run" or name != layout.RECORD or not folder.startswith(f"{layout.EXPERIMENTS}/"):
-        return
+        return kind
     place = layout.parse_run_folder(folder)
     found = yaml.load(data, where)["id"]
     if place is None or place.run_id != found:
         raise RecordInvalid(where, f"`id` must be the name of its folder, but is {found!r}")
+    return kind
+
+
+def _check_place(kind: str, registry: str, where: str, data: bytes, top: Path | None) -> None:
+    """What a schema cannot say of a file of the registry: that it is where its kind belongs, and, of a policy, that
+    its rules name stages that it has.
+    """
+    path = where
+    if top is not None:
+        full = Path(where).resolve()
+        path = full.relative_to(top.resolve()).as_posix() if full.is_relative_to(top.resolve()) else where
+    place = parse_path(registry, path)
+    if place is not None and kind != _FORMATS.get(place.kind, kind):
+        expected = _FORMATS[place.kind]
+        found = show(f"runstone/{kind}/v{VERSIONS[kind]}") if kind in VERSIONS else kind
+        raise RecordInvalid(where, f"`schema` must be runstone/{expected}/v{VERSIONS[expected]} here, but is {found}")
+    if kind == "policy":
+        Policy.from_document(yaml.load(data, where), where, own=place is not None and bool(place.key))
+
+
+def _registry(repo: Repository | None) -> str | None:
+    try:
+        return None if repo is None else repo.config.registry
+    except RunstoneError:  # that runstone.yaml is broken is what is going to be told
+        return Config().registry
 
 
 def _project_files(repo: Repository) -> Iterator[tuple[str, bytes]]:
-    try:
-        folder = repo.config.registry
-    except RunstoneError:  # that runstone.yaml is broken is what is going to be told
-        folder = Config().registry
+    folder = _registry(repo) or Config().registry
     if repo.work_tree is not None:
         config = repo.work_tree / CONFIG_FILE
         if config.is_file():

@@ -1,18 +1,25 @@
-"""Registered models: a name with versions and aliases. A model exists from its first version on."""
+"""Registered models: what all versions of a model share. One exists when it has a version or a `model.yaml`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from runstone.errors import ModelNotFound
 from runstone.git.repository import Repository
-from runstone.registry.alias import read_aliases
-from runstone.registry.version import ModelVersion, list_names, list_versions
+from runstone.registry import branch, present
+from runstone.registry.keys import find_key as find_key
+from runstone.registry.keys import find_name as find_name
+from runstone.registry.keys import is_key
+from runstone.registry.state import ModelState, read_states
+from runstone.registry.version import ModelVersion, list_versions
 
 if TYPE_CHECKING:
     from runstone.index.paging import PagedList
 
 _MAX_RESULTS = 1000
+_FEW = 300
+_changed: WeakKeyDictionary[Repository, tuple[str, dict[str, int]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +27,15 @@ class RegisteredModel:
     """One registered model.
 
     Attributes:
-        name: The model.
+        name: Its present name.
         aliases: Alias to version.
-        latest_versions: The version with the highest number.
-        creation_timestamp: When its oldest present version was made; Unix milliseconds.
-        last_updated_timestamp: When its latest version was made.
-        description: None: descriptions of models come with the reviewed registry.
-        tags: As `description`.
+        latest_versions: Of each stage, and of the versions in none, the one with the highest number; the newest first.
+        creation_timestamp: When it was made, or its oldest present version; Unix milliseconds.
+        last_updated_timestamp: When a version of it was made or its files changed last.
+        description: What it is for.
+        tags: Text to text.
+        owners: Who answers for it.
+        key: Its folder, and what its git tags begin with.
     """
 
     name: str
@@ -36,21 +45,60 @@ class RegisteredModel:
     last_updated_timestamp: int | None
     description: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    owners: tuple[str, ...] = ()
+    key: str = ""
 
 
 def get_model(repo: Repository, name: str) -> RegisteredModel:
-    """A registered model; raises `ModelNotFound`."""
+    """A registered model; raises `ModelNotFound`.
+
+    Warns:
+        RecordsSkipped: A file of it breaks its schema; the others are read.
+    """
+    commit = branch.registry_commit(repo)
+    key = find_key(repo, name, commit)
+    state = present.present_state(repo, commit, key)
     versions = list_versions(repo, name)
-    if not versions:
-        raise ModelNotFound(name, list_names(repo))
-    latest, first = versions[0], versions[-1]
-    return RegisteredModel(
-        name=latest.name,
-        aliases=read_aliases(repo, name),
-        latest_versions=(latest,),
-        creation_timestamp=first.creation_timestamp,
-        last_updated_timestamp=latest.creation_timestamp,
-    )
+    if not versions and not state.has_file:
+        raise ModelNotFound(name, list_model_names(repo))
+    changed = _last_changes(repo, commit, [key])
+    return _describe(state, versions, changed.get(key))
+
+
+def list_models(repo: Repository) -> list[RegisteredModel]:
+    """All registered models, by name.
+
+    Warns:
+        RecordsSkipped: A file breaks its schema; the others are read.
+    """
+    found = _gather(repo)
+    with_files = [state.key for state, _ in found if not is_empty(state)]
+    changed = _last_changes(repo, branch.registry_commit(repo), with_files)
+    models = [_describe(state, versions, changed.get(state.key)) for state, versions in found]
+    return sorted(models, key=lambda model: model.name)
+
+
+def list_model_names(repo: Repository) -> list[str]:
+    """The names of all registered models, sorted."""
+    return sorted(_name(state, versions) for state, versions in _gather(repo))
+
+
+def latest_versions(repo: Repository, name: str, stages: Iterable[str] | None = None) -> list[ModelVersion]:
+    """The version with the highest number in each stage, or in each of those named; `None` is no stage.
+
+    Args:
+        repo: The repository.
+        name: The model.
+        stages: Stages, written large or small; all if None.
+
+    Raises:
+        ModelNotFound: There is no such model.
+
+    Source: MLflow's documentation, `get_latest_versions`.
+    """
+    found = get_model(repo, name).latest_versions
+    wanted = None if stages is None else {stage.lower() for stage in stages}
+    return [each for each in found if wanted is None or each.current_stage.lower() in wanted]
 
 
 def search_models(
@@ -65,7 +113,7 @@ def search_models(
     from runstone.index.search import search_rows
 
     return search_rows(
-        [get_model(repo, name) for name in list_names(repo)],
+        list_models(repo),
         lambda m: {
             "attributes": {
                 "name": m.name,
@@ -84,3 +132,78 @@ def search_models(
         limit=_MAX_RESULTS,
         page_token=page_token,
     )
+
+
+def is_empty(state: ModelState) -> bool:
+    """Whether a model has no file at all."""
+    return state == ModelState(state.key)
+
+
+def _gather(repo: Repository) -> list[tuple[ModelState, Sequence[ModelVersion]]]:
+    states = {key: state for key, state in read_states(repo, branch.registry_commit(repo)).items() if is_key(key)}
+    versions: dict[str, list[ModelVersion]] = {}
+    for version in list_versions(repo):
+        versions.setdefault(version.key, []).append(version)
+    keys = versions.keys() | {key for key, state in states.items() if state.has_file}
+    return [(states.get(key) or ModelState(key), versions.get(key, ())) for key in sorted(keys)]
+
+
+def _name(state: ModelState, versions: Sequence[ModelVersion]) -> str:
+    """The present name; what a cut key does not tell, the versions do."""
+    return versions[0].name if state.file.name is None and versions else state.name
+
+
+def _describe(state: ModelState, versions: Sequence[ModelVersion], changed: int | None) -> RegisteredModel:
+    newest = sorted(versions, key=lambda version: -version.version)
+    of_stage: dict[str, ModelVersion] = {}
+    for version in newest:
+        of_stage.setdefault(version.current_stage, version)
+    made = [version.creation_timestamp for version in newest if version.creation_timestamp is not None]
+    created = [time for time in (*made, state.file.created) if time is not None]
+    updated = [time for time in (*made, state.file.created, changed) if time is not None]
+    return RegisteredModel(
+        name=_name(state, versions),
+        aliases=dict(state.aliases),
+        latest_versions=tuple(of_stage.values()),
+        creation_timestamp=min(created, default=None),
+        last_updated_timestamp=max(updated, default=None),
+        description=state.file.description,
+        tags=dict(state.file.tags),
+        owners=state.file.owners,
+        key=state.key,
+    )
+
+
+def _last_changes(repo: Repository, commit: str | None, keys: Iterable[str]) -> Mapping[str, int]:
+    """When files of models changed last, Unix milliseconds; kept until the registry's folder changes."""
+    folder = None
+    if commit is not None:
+        folder = repo.objects.entry(repo.objects.commit(commit).tree, repo.config.registry)
+    if commit is None or folder is None:
+        return {}
+    known = _changed.get(repo)
+    if known is None or known[0] != folder.oid:
+        known = _changed[repo] = folder.oid, {}
+    missing = {key for key in keys if key not in known[1]}
+    if len(missing) == 1:
+        known[1].update(_walk(repo, commit, *missing, "-1"))
+    elif missing:
+        found = _walk(repo, commit, "", f"-{_FEW}")
+        known[1].update(found if missing <= found.keys() else _walk(repo, commit, ""))
+    return known[1]
+
+
+def _walk(repo: Repository, commit: str, key: str, *options: str) -> dict[str, int]:
+    """Key → when its files changed last, along the first parents; of one model, or with an empty key of all."""
+    folder = f"{repo.config.registry}/{key}".rstrip("/")
+    command = ["--literal-pathspecs", "log", "--format=%x00%ct", "--name-only", "-z", "--no-renames"]
+    _, out = repo.git(*command, "--first-parent", "-m", *options, commit, "--", folder)
+    found: dict[str, int] = {}
+    time = 0
+    for token in out.decode("utf-8", "surrogateescape").split("\0"):
+        path = token.strip("\n")
+        if path.isdigit():
+            time = 1000 * int(path)
+        elif path:
+            found.setdefault(path.removeprefix(f"{repo.config.registry}/").partition("/")[0], time)
+    return found

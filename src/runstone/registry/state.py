@@ -6,7 +6,7 @@ A pure function of the commit, so that the registry of any day is read as today'
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runstone import names
 from runstone.errors import NewerFormat, RecordInvalid, RecordsSkipped
@@ -15,11 +15,13 @@ from runstone.git.repository import Repository
 from runstone.records import yaml
 from runstone.records.alias import Alias
 from runstone.records.model_file import ModelFile
-from runstone.records.policy import NO_STAGE, Policy, check_graph
 from runstone.records.registration import Registration
-from runstone.records.stage import Stage
+from runstone.records.stage import NO_STAGE, Stage
 from runstone.records.version_notes import VersionNotes
 from runstone.registry.layout import Place, parse_path
+
+if TYPE_CHECKING:
+    from runstone.records.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +91,14 @@ def read_states(repo: Repository, commit: str | None) -> dict[str, ModelState]:
     return {key: _read(repo, commit, key, by_key[key], contents) for key in sorted(by_key)}
 
 
-def read_policy(repo: Repository, commit: str | None, key: str | None = None) -> Policy:
+def read_policy(repo: Repository, commit: str | None, key: str | None = None) -> "Policy":
     """The policy at a commit: the project's, with a model's own rules over it if a key is given.
 
     Raises:
         RecordInvalid, NewerFormat: A policy cannot be read: then nothing can be judged by it.
     """
+    from runstone.records.policy import Policy, check_graph  # here: to look a version up takes no policy
+
     base, own, has_stages = Policy(), None, False
     if commit is None:
         return base
@@ -110,6 +114,31 @@ def read_policy(repo: Repository, commit: str | None, key: str | None = None) ->
     merged = base.overridden_by(own, stages=has_stages)
     check_graph(merged, document[1])
     return merged
+
+
+def with_unknown(repo: Repository, commit: str | None, changes: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Changes of stages and aliases, with the keys that the files hold and this version does not know.
+
+    Args:
+        repo: The repository.
+        commit: What the changes are made of; None before the first commit.
+        changes: Path → text; None for a file to be removed.
+    """
+    found = dict(changes)
+    for path, text in changes.items():
+        place = parse_path(repo.config.registry, path)
+        if commit is None or text is None or place is None or place.kind not in ("stage", "alias"):
+            continue
+        kind = Stage if place.kind == "stage" else Alias
+        try:
+            old = _document(repo, commit, path)
+            extra = kind.from_document(*old).extra if old is not None else {}
+        except (RecordInvalid, NewerFormat) as error:
+            warnings.warn(f"{error} It is written anew.", RecordsSkipped, stacklevel=2)
+            continue
+        if extra:
+            found[path] = yaml.dump(yaml.load(text, path) | extra)
+    return found
 
 
 def _document(repo: Repository, commit: str, path: str) -> tuple[Any, str] | None:

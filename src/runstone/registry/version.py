@@ -1,40 +1,38 @@
 """Model versions: annotated git tags `<model>@v<N>` on the commit of the run that made them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runstone import names
 from runstone.errors import (
-    InvalidName,
     ModelNotFound,
     NotAModel,
     NotYetRegistered,
     RecordInvalid,
-    RefMoved,
     RunstoneError,
     VersionNotFound,
 )
-from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
-from runstone.git.runs import live
-from runstone.git.runs.branch import read_runs
-from runstone.records import yaml
 from runstone.records.document import Document
 from runstone.records.model import ModelReference, VersionBody
-from runstone.registry.held import need_bytes
-from runstone.tracking.read import need_recorded
-from runstone.tracking.values import check_text
-from runstone.tracking.workspace import Workspace
+from runstone.records.stage import NO_STAGE
+from runstone.registry import branch
+from runstone.registry.keys import check_model as check_model
+from runstone.registry.keys import find_key, find_name, first_name
+from runstone.registry.numbers import TAGS, Numbers, read_all_numbers, read_numbers
+from runstone.registry.present import present_state
+from runstone.registry.state import ModelState, read_states
+from runstone.registry.tag import Retirement, parse_retirement, parse_version
 from runstone.uris import RunUri
 
 if TYPE_CHECKING:
-    from runstone.index.paging import PagedList
+    from runstone.tracking.workspace import Workspace
 
-_TAGS = "refs/tags/"
-_ATTEMPTS = 100
-_MAX_RESULTS = 200_000
-_STEP = "If it is no model version, give it another name: `git tag NEW OLD && git tag -d OLD`"
+_KEPT = 20_000
+_RECENT = 8
+_FEW = 24
+"""As many objects are asked for one by one; for more a git process of its own is quicker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class ModelVersion:
     """One version of a registered model.
 
     Attributes:
-        name: The model.
+        name: The model, by its present name.
         version: 1, 2, 3 …
         run_id: The run that made it.
         source: `runs:/<run id>/<path>`.
@@ -53,12 +51,16 @@ class ModelVersion:
         flavors: What can load it.
         size: Bytes.
         signature: The types of its inputs and outputs, if known.
-        description: What its author said of it.
-        aliases: The aliases that point at it.
+        description: What was said of it: last on the default branch, else when it was made.
+        aliases: The aliases that point at it, sorted.
         creation_timestamp: Unix milliseconds.
         user_id: Who made the git tag.
-        current_stage: `None`: stages are moved by reviewed files, which this version of Runstone does not read yet.
+        current_stage: The stage that it is in; `None` if in none.
         status: `READY`: a version exists only once it is whole.
+        tags: Text to text: as last set on the default branch, else when it was made.
+        key: The model's folder and the beginning of its git tags, whatever the model is called now.
+        copied_from: The version that it is a copy of, as `models:/churn/4`.
+        retired: Who retired it, when and why; None if nobody did.
     """
 
     name: str
@@ -76,13 +78,29 @@ class ModelVersion:
     aliases: tuple[str, ...] = ()
     creation_timestamp: int | None = None
     user_id: str | None = None
-    current_stage: str = "None"
+    current_stage: str = NO_STAGE
     status: str = "READY"
     tags: dict[str, str] = field(default_factory=dict)
+    key: str = ""
+    copied_from: str | None = None
+    retired: Retirement | None = None
+
+    @property
+    def last_updated_timestamp(self) -> int | None:
+        """When the git tag was made, or retired. What was said of it since is told by the registry's history."""
+        return self.creation_timestamp if self.retired is None else self.retired.timestamp
+
+
+# --- register
 
 
 def register_version(
-    workspace: Workspace, name: str, source: RunUri, *, description: str | None = None
+    workspace: "Workspace",
+    name: str,
+    source: RunUri,
+    *,
+    description: str | None = None,
+    tags: Mapping[str, Any] | None = None,
 ) -> ModelVersion:
     """Make a model folder of a run the next version of a registered model.
 
@@ -91,9 +109,12 @@ def register_version(
         name: The model; it exists from its first version on.
         source: The run and the folder among its artifacts; it must hold an `MLmodel` file.
         description: What to say of this version.
+        tags: Text to text, kept in the git tag.
 
     Writes:
-        An annotated git tag on the run's commit. Numbers count from the highest ever given.
+        An annotated git tag on the run's commit, signed where git is set to sign tags. Numbers count from the highest
+        ever given. With a git remote the run is sent there first, after its bytes; then the tag; and only then is the
+        tag made here. Where no DVC remote can take the bytes yet, the tag is made here, and goes with a later sync.
 
     Raises:
         RunNotFound: There is no such run.
@@ -103,11 +124,20 @@ def register_version(
         ArtifactMissing: Its bytes are neither in the cache nor on the DVC remote.
         RemoteFailed: They are not in the cache, and the DVC remote cannot be asked.
         InvalidName: The name cannot be used, or differs from another model's by case alone.
+        ModelRenamed: A model that has another name now had this one.
+        VersionNotAllotted: The git remote cannot be reached, or does not take the tag. Nothing was changed.
+        ArtifactsNotShared, PushRefused, RemoteBusy: The run could not be sent to the remote; see `sync`.
+        SigningFailed: git is set to sign tags, and it could not be signed.
     """
-    name = check_model(name)
-    if description is not None:
-        description = workspace.redactor.text(check_text("description", "description", description), key="description")
-    repo = workspace.repo
+    # Here, since whoever only looks a version up, which has to be quick, needs none of it.
+    from runstone.git.runs import live
+    from runstone.registry.allocate import allocate
+    from runstone.registry.held import need_bytes
+    from runstone.tracking.read import need_recorded
+
+    repo, name = workspace.repo, check_model(name)
+    key = find_key(repo, name)
+    said = _said(workspace, description, tags)
     workspace.recover()
     if source.run_id in live.list_live(repo):
         raise NotYetRegistered(source.run_id)
@@ -116,9 +146,8 @@ def register_version(
         raise RunstoneError(f"Run {source.run_id} is deleted. Restore it: `runstone runs restore {source.run_id}`")
     reference = _reference(recorded.run.models, source)
     need_bytes(workspace, source, recorded, reference)
-    commit = run_commit(repo, recorded.folder)
     body = VersionBody(
-        model=name,
+        model=name_in_tags(repo, name, key),
         run=source.run_id,
         record=recorded.folder,
         path=reference.path,
@@ -126,122 +155,27 @@ def register_version(
         flavors=reference.flavors,
         size=reference.size,
         signature=reference.signature,
-        description=description,
+        **said,
     )
-    for _ in range(_ATTEMPTS):
-        _refuse_other_case(repo, name)
-        number = max((version for version, _ in _numbers(repo, name)), default=0) + 1
-        tag = names.format_version_tag(name, number)
-        message = f"{name} version {number}\n\n{yaml.dump(body.to_document())}"
-        oid = repo.objects.write_tag(commit, tag, repo.identity("committer"), message)
-        try:
-            repo.refs.update([RefUpdate(_TAGS + tag, oid, None)])
-        except RefMoved:
-            continue  # another process took this number
-        return get_version(repo, name, number)
-    raise RefMoved(_TAGS + tag, None)
+    number = allocate(workspace, key, body, lambda: run_commit(repo, recorded.folder))
+    return get_version(repo, name, number)
 
 
-def check_model(name: str) -> str:
-    """Return the name of a model in Unicode normal form C, or raise `InvalidName`."""
-    return names.check_name("model", name)
+def _said(workspace: "Workspace", description: str | None, tags: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a person said of a version, as it may be recorded."""
+    from runstone.tracking.values import check_keys, check_text, tag_value
+
+    redactor = workspace.redactor
+    if description is not None:
+        description = redactor.text(check_text("description", "description", description), key="description")
+    check_keys("tag", tags or ())
+    texts = {key: str(redactor.param(key, tag_value(key, value))) for key, value in (tags or {}).items()}
+    return {"description": description, "tags": texts}
 
 
-def get_version(repo: Repository, name: str, version: int) -> ModelVersion:
-    """One version; raises `ModelNotFound`, `VersionNotFound`, and `RecordInvalid` for a git tag that is none."""
-    from runstone.registry.alias import read_aliases
-
-    tag = names.format_version_tag(check_model(name), version)
-    found = repo.objects.find(_TAGS + tag)
-    if found is None:
-        raise _not_found(repo, name, version)
-    aliases = tuple(alias for alias, target in read_aliases(repo, name).items() if target == version)
-    return replace(_parse(tag, found), aliases=aliases)
-
-
-def latest_version(repo: Repository, name: str) -> ModelVersion:
-    """The version with the highest number that is not retired; raises `ModelNotFound`."""
-    for number in reversed(list_numbers(repo, name)):
-        if _find(repo, names.format_version_tag(name, number)) is not None:
-            return get_version(repo, name, number)
-    raise ModelNotFound(name, list_names(repo))
-
-
-def list_numbers(repo: Repository, name: str) -> list[int]:
-    """The numbers of a model's versions that are not retired, ascending."""
-    numbers = _numbers(repo, name)
-    retired = {version for version, is_retired in numbers if is_retired}
-    return sorted({version for version, _ in numbers} - retired)
-
-
-def list_names(repo: Repository) -> list[str]:
-    """The models that have a version, by name."""
-    found: dict[str, str] = {}
-    for ref in repo.refs.list(_TAGS):
-        tag = ref.removeprefix(_TAGS)
-        parsed = names.parse_version_tag(tag)
-        if parsed is not None and not parsed[2] and parsed[0] not in found:
-            version = _find(repo, tag)
-            if version is not None:
-                found[parsed[0]] = version.name
-    return sorted(found.values())
-
-
-def list_versions(repo: Repository, name: str | None = None) -> list[ModelVersion]:
-    """All versions that are not retired, of one model or of all; the newest number first.
-
-    Git tags that only look like versions are left out.
-    """
-    from runstone.registry.alias import read_aliases
-
-    versions = []
-    for model in [name] if name is not None else list_names(repo):
-        by_version: dict[int, list[str]] = {}
-        for alias, target in read_aliases(repo, model).items():
-            by_version.setdefault(target, []).append(alias)
-        for number in reversed(list_numbers(repo, model)):
-            version = _find(repo, names.format_version_tag(model, number))
-            if version is not None:
-                versions.append(replace(version, aliases=tuple(by_version.get(number, ()))))
-    return versions
-
-
-def search_versions(
-    repo: Repository,
-    filter_string: str | None = None,
-    max_results: int = 10_000,
-    order_by: Sequence[str] | None = None,
-    page_token: str | None = None,
-) -> "PagedList[ModelVersion]":
-    """Versions of all models that meet a filter, one page of them; raises `FilterInvalid`."""
-    from runstone.index.fields import MODEL_VERSIONS
-    from runstone.index.search import search_rows
-
-    return search_rows(
-        list_versions(repo),
-        lambda v: {
-            "attributes": {
-                "name": v.name,
-                "version": v.version,
-                "run_id": v.run_id,
-                "source_path": v.source,
-                "description": v.description,
-                "alias": v.aliases,
-                "stage": v.current_stage,
-                "user_id": v.user_id,
-                "creation_timestamp": v.creation_timestamp,
-                "last_updated_timestamp": v.creation_timestamp,
-            },
-            "tags": v.tags,
-        },
-        MODEL_VERSIONS,
-        filter_string=filter_string,
-        order_by=order_by,
-        default_order=("creation_timestamp DESC", "name", "version DESC"),
-        max_results=max_results,
-        limit=_MAX_RESULTS,
-        page_token=page_token,
-    )
+def name_in_tags(repo: Repository, name: str, key: str) -> str:
+    """The name that a model's git tags say: its first one, whatever it is called now."""
+    return name if names.encode_component(name) == key else first_name(repo, key)
 
 
 def run_commit(repo: Repository, folder: str) -> str:
@@ -250,12 +184,31 @@ def run_commit(repo: Repository, folder: str) -> str:
     Raises:
         RunstoneError: None does.
     """
-    tip = read_runs(repo).base or ""
-    _, out = repo.git("rev-list", "--first-parent", "-1", tip, "--", folder)
+    found = _recent_commit(repo, folder)
+    if found is not None:
+        return found
+    _, out = repo.git("rev-list", "--first-parent", "-1", repo.runs_tip() or "", "--", folder)
     commit = out.decode().strip()
     if not commit:
         raise RunstoneError(f"No commit of `{repo.runs_ref}` holds {folder}. Look for damage: `runstone doctor`")
     return commit
+
+
+def _recent_commit(repo: Repository, folder: str) -> str | None:
+    """As `run_commit`, of what was recorded just now, without a git process; None for anything older."""
+    tip = repo.runs_tip()
+    if tip is None or repo.shallow:
+        return None
+    commit = repo.objects.commit(tip)
+    here = repo.objects.entry(commit.tree, folder)
+    for _ in range(_RECENT if here is not None else 0):
+        if not commit.parents:
+            return commit.oid
+        older = repo.objects.commit(commit.parents[0])
+        if repo.objects.entry(older.tree, folder) != here:
+            return commit.oid
+        commit = older
+    return None
 
 
 def _reference(models: Sequence[ModelReference], source: RunUri) -> ModelReference:
@@ -265,71 +218,172 @@ def _reference(models: Sequence[ModelReference], source: RunUri) -> ModelReferen
     return found
 
 
-def _numbers(repo: Repository, name: str) -> list[tuple[int, bool]]:
-    encoded = names.encode_component(check_model(name))
-    parsed = (names.parse_version_tag(ref.removeprefix(_TAGS)) for ref in repo.refs.list(f"{_TAGS}{encoded}@v*"))
-    return [(version, retired) for model, version, retired in filter(None, parsed) if model == encoded]
+# --- read
 
 
-def _refuse_other_case(repo: Repository, name: str) -> None:
-    """On many disks tags that differ by case alone are one file, so a clone there would lose one of the models."""
-    encoded = names.encode_component(name)
-    for ref in repo.refs.list(_TAGS):
-        parsed = names.parse_version_tag(ref.removeprefix(_TAGS))
-        if parsed is not None and parsed[0] != encoded and parsed[0].lower() == encoded.lower():
-            other = names.decode_component(parsed[0])
-            raise InvalidName("model", name, f"it differs from the model {other!r} by case alone")
+def get_version(repo: Repository, name: str, version: int, *, include_retired: bool = False) -> ModelVersion:
+    """One version.
+
+    Raises:
+        ModelNotFound: There is no such model.
+        VersionNotFound: It has no such version, or it is retired and `include_retired` is not set.
+        RecordInvalid: Its git tag only looks like a version's.
+    """
+    commit = branch.registry_commit(repo)
+    key = find_key(repo, name, commit)
+    tag = f"{key}@v{version}"
+    found = repo.objects.find(f"{TAGS}{tag}")
+    retired = repo.objects.find(f"{TAGS}{tag}!") if found is not None else None
+    if found is None or (retired is not None and not include_retired):
+        raise _not_found(repo, name, key, version, is_retired=retired is not None)
+    state = present_state(repo, commit, key)
+    retirement = None if retired is None else parse_retirement(retired[2] if retired[1] == "tag" else b"")
+    return _present(_parse(tag, *found), state, state.stage_of(version), state.aliases_of(version), retirement)
 
 
-def _not_found(repo: Repository, name: str, version: int) -> RunstoneError:
-    numbers = list_numbers(repo, name)
-    return VersionNotFound(name, version, numbers) if numbers else ModelNotFound(name, list_names(repo))
+def latest_version(repo: Repository, name: str) -> ModelVersion:
+    """The version with the highest number that is not retired; raises `ModelNotFound`."""
+    key = find_key(repo, name)
+    for number in reversed(read_numbers(repo, key).present):
+        if _find(repo, f"{key}@v{number}") is not None:
+            return get_version(repo, name, number)
+    raise ModelNotFound(name, list_names(repo))
 
 
-def _find(repo: Repository, tag: str) -> ModelVersion | None:
-    """A version by its git tag; None if there is no such tag, or it only looks like one."""
-    found = repo.objects.find(_TAGS + tag)
-    try:
-        return None if found is None else _parse(tag, found)
-    except RecordInvalid:
-        return None
+def list_numbers(repo: Repository, name: str) -> list[int]:
+    """The numbers of a model's versions that are not retired, ascending."""
+    return read_numbers(repo, find_key(repo, name)).present
 
 
-def _parse(tag: str, found: tuple[str, str, bytes]) -> ModelVersion:
-    """A version out of the object that its git tag names; its aliases stand elsewhere."""
-    _, kind, data = found
-    where = f"{_TAGS}{tag}"
-    if kind != "tag":
-        raise RecordInvalid(
-            where, "it must be an annotated tag that Runstone wrote, but is a plain one", next_step=_STEP
-        )
-    head, _, message = data.decode("utf-8", "replace").partition("\n\n")
-    fields = {key: value for key, _, value in (line.partition(" ") for line in head.split("\n"))}
-    body = VersionBody.from_document(yaml.load(_unsigned(message.partition("\n\n")[2]), where), where)
-    tagger = fields.get("tagger", "")
-    seconds = tagger.rsplit(" ", 2)[-2:-1]
-    parsed = names.parse_version_tag(tag)
-    assert parsed is not None
-    if names.encode_component(check_model(body.model)) != parsed[0]:
-        raise RecordInvalid(where, f"its body is about another model, {body.model!r}", next_step=_STEP)
-    return ModelVersion(
+def list_names(repo: Repository) -> list[str]:
+    """The models that have a version that is not retired, by name."""
+    commit = branch.registry_commit(repo)
+    found = []
+    for key, numbers in read_all_numbers(repo).items():
+        versions = (_find(repo, f"{key}@v{number}") for number in numbers.present)
+        if any(each is not None for each in versions):
+            found.append(find_name(repo, key, commit))
+    return sorted(found)
+
+
+def list_versions(repo: Repository, name: str | None = None, *, include_retired: bool = False) -> list[ModelVersion]:
+    """The versions of one model or of all, by model, the newest number first.
+
+    Git tags that only look like versions are left out. The registry's files are read once for all.
+
+    Args:
+        repo: The repository.
+        name: A model; all if None.
+        include_retired: Whether those that are retired are listed, too.
+    """
+    commit = branch.registry_commit(repo)
+    if name is None:
+        numbers, states = read_all_numbers(repo), read_states(repo, commit)
+    else:
+        key = find_key(repo, name, commit)
+        numbers, states = {key: read_numbers(repo, key)}, {key: present_state(repo, commit, key)}
+    found = [
+        version
+        for key, each in numbers.items()
+        for version in _list_model(repo, states.get(key) or ModelState(key), each, include_retired=include_retired)
+    ]
+    return found if name is not None else sorted(found, key=lambda version: (version.name, -version.version))
+
+
+def _list_model(
+    repo: Repository, state: ModelState, numbers: Numbers, *, include_retired: bool
+) -> Iterator[ModelVersion]:
+    wanted = sorted(numbers.versions, reverse=True) if include_retired else numbers.present[::-1]
+    retired = [number for number in wanted if number in numbers.retired]
+    oids = [*(numbers.versions[number] for number in wanted), *(numbers.retired[number] for number in retired)]
+    data = _read_tags(repo, oids)
+    stages = {number: stage for stage, held in state.stages.items() for number in held}
+    aliases: dict[int, list[str]] = {}
+    for alias, number in sorted(state.aliases.items()):
+        aliases.setdefault(number, []).append(alias)
+    for number in wanted:
+        try:
+            version = _parse(f"{state.key}@v{number}", *data[numbers.versions[number]])
+        except RecordInvalid:
+            continue  # it only looks like a version
+        end = numbers.retired.get(number)
+        retirement = None if end is None else parse_retirement(data[end][2])
+        yield _present(version, state, stages.get(number, NO_STAGE), tuple(aliases.get(number, ())), retirement)
+
+
+def _read_tags(repo: Repository, oids: Sequence[str]) -> dict[str, tuple[str, str, bytes]]:
+    """What refs name: id → as `Objects.find`; what is no tag is of no further use, and told as a blob."""
+    if len(oids) <= _FEW:
+        return {oid: repo.objects.read(oid) for oid in oids}
+    return {
+        oid: (oid, "tag" if data.startswith(b"object ") else "blob", data) for oid, data in repo.objects.read_many(oids)
+    }
+
+
+_parsed: dict[tuple[str, str], ModelVersion] = {}
+
+
+def _parse(tag: str, oid: str, kind: str, data: bytes) -> ModelVersion:
+    """A version by what its git tag says; kept, as an object never changes."""
+    found = _parsed.get((tag, oid))
+    if found is not None:
+        return found
+    tagged, body = parse_version(tag, kind, data)
+    if len(_parsed) >= _KEPT:
+        _parsed.clear()
+    key, _, number = tag.rpartition("@v")
+    found = _parsed[tag, oid] = ModelVersion(
         name=body.model,
-        version=parsed[1],
+        version=int(number),
         run_id=body.run,
         source=f"runs:/{body.run}/{body.path}",
         path=body.path,
         record=body.record,
-        commit=fields["object"],
+        commit=tagged.commit,
         digest=body.digest,
         flavors=body.flavors,
         size=body.size,
         signature=body.signature,
         description=body.description,
-        creation_timestamp=int(seconds[0]) * 1000 if seconds and seconds[0].isdigit() else None,
-        user_id=tagger.partition(" <")[0] or None,
+        creation_timestamp=tagged.timestamp,
+        user_id=tagged.user_id,
+        tags=body.tags,
+        key=key,
+        copied_from=body.copied_from,
+    )
+    return found
+
+
+def _present(
+    version: ModelVersion, state: ModelState, stage: str, aliases: tuple[str, ...], retired: Retirement | None
+) -> ModelVersion:
+    """A version with what the default branch says of it."""
+    notes = state.notes.get(version.version)
+    name = state.file.name
+    if name is None and notes is None and stage == NO_STAGE and not aliases and retired is None:
+        return version
+    return replace(
+        version,
+        name=name or version.name,
+        description=version.description if notes is None else notes.description,
+        tags=version.tags if notes is None else notes.tags,
+        current_stage=stage,
+        aliases=aliases,
+        retired=retired,
     )
 
 
-def _unsigned(text: str) -> str:
-    """The body without the signature that `git tag -s` puts after it."""
-    return text.partition("\n-----BEGIN ")[0] + "\n"
+def _find(repo: Repository, tag: str) -> ModelVersion | None:
+    """A version by its git tag; None if there is no such tag, or it only looks like one."""
+    found = repo.objects.find(f"{TAGS}{tag}")
+    try:
+        return None if found is None else _parse(tag, *found)
+    except RecordInvalid:
+        return None
+
+
+def _not_found(repo: Repository, name: str, key: str, version: int, *, is_retired: bool) -> RunstoneError:
+    numbers = read_numbers(repo, key).present
+    if numbers or is_retired:
+        return VersionNotFound(name, version, numbers, is_retired=is_retired)
+    return ModelNotFound(name, list_names(repo))

@@ -153,18 +153,47 @@ def compare_runs(
         RunNotFound: No run has one of the ids.
         UsageError: There is no such section.
     """
+    _check_sections(sections)
+    repo = workspace.repo
+    draft = read_runs(repo)
+    a, b = (_Side(workspace, draft, get_run(repo, run_id)) for run_id in (run_a, run_b))
+    return _compare_sides(a, b, sections, paths=paths, cwd=cwd)
+
+
+def compare_recorded(
+    workspace: Workspace, a: tuple[Draft, Run], b: tuple[Draft, Run], *, sections: Collection[str] = SECTIONS
+) -> Comparison:
+    """As `compare_runs`, of two runs as commits of the branch hold them, such as those of model versions.
+
+    Args:
+        workspace: The repository.
+        a: The branch as of a commit, and the first run as it is there.
+        b: Likewise, the second one.
+        sections: Which of `SECTIONS`.
+
+    Raises:
+        UsageError: There is no such section.
+    """
+    _check_sections(sections)
+    return _compare_sides(_Side(workspace, *a), _Side(workspace, *b), sections)
+
+
+def _check_sections(sections: Collection[str]) -> None:
     unknown = [name for name in sections if name not in SECTIONS]
     if unknown:
         raise UsageError(f"There is no section {unknown[0]!r} to compare. There are: {', '.join(SECTIONS)}.")
-    repo = workspace.repo
-    a, b = get_run(repo, run_a), get_run(repo, run_b)
-    draft = read_runs(repo)
-    sides = _Side(workspace, draft, a), _Side(workspace, draft, b)
+
+
+def _compare_sides(
+    a: "_Side", b: "_Side", sections: Collection[str], *, paths: Sequence[str] = (), cwd: Path | None = None
+) -> Comparison:
+    repo = a.workspace.repo
     plain = [name for name in SECTIONS if name in sections and name not in ("commits", "code")]
-    found = {name: _section(name, *sides) for name in plain}
-    commits = compare_commits(repo, a.source.commit, b.source.commit) if "commits" in sections else None
-    code = compare_code(repo, a, b, paths=paths, cwd=cwd) if "code" in sections else None
-    return Comparison(a, b, found, commits, code)
+    found = {name: _section(name, a, b) for name in plain}
+    source_a, source_b = a.run.source, b.run.source
+    commits = compare_commits(repo, source_a.commit, source_b.commit) if "commits" in sections else None
+    code = compare_code(repo, a.run, b.run, paths=paths, cwd=cwd) if "code" in sections else None
+    return Comparison(a.run, b.run, found, commits, code)
 
 
 def compare_maps(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[Difference, ...]:

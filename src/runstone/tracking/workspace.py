@@ -7,14 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runstone.artifacts.store import ArtifactStore
-from runstone.git import kept
 from runstone.git.repository import Repository
-from runstone.git.runs import commit, journal
-from runstone.tracking.secrets import Redactor
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # imported where they are used: whoever only looks something up, which has to be quick, needs none
+    from runstone.artifacts.store import ArtifactStore
     from runstone.tracking.log import ActiveRun
+    from runstone.tracking.secrets import Redactor
 
 _LOOK_EVERY_S = 2.0
 
@@ -24,7 +22,6 @@ class Workspace:
 
     def __init__(self, repo: Repository) -> None:
         self.repo = repo
-        self.artifacts = ArtifactStore(repo)
         self.open_runs: dict[str, ActiveRun] = {}
         self.lock = threading.RLock()
         self._looked = -_LOOK_EVERY_S
@@ -48,16 +45,27 @@ class Workspace:
             return found
 
     @cached_property
-    def redactor(self) -> Redactor:
+    def artifacts(self) -> "ArtifactStore":
+        """The artifacts."""
+        from runstone.artifacts.store import ArtifactStore
+
+        return ArtifactStore(self.repo)
+
+    @cached_property
+    def redactor(self) -> "Redactor":
         """What must not be recorded, by the rules of `runstone.yaml`."""
         return redactor_of(self.repo)
 
     def drain(self, *, own: str | None = None) -> list[str]:
         """Commit the runs that have ended; returns their ids. See `git.commit.drain`."""
+        from runstone.git.runs import commit
+
         return commit.drain(self.repo, self.artifacts, own=own)
 
     def recover(self, *, force: tuple[str, ...] = ()) -> list[str]:
         """Record the runs of dead processes; returns the ids of all runs committed. See `git.commit.recover`."""
+        from runstone.git.runs import commit
+
         return commit.recover(self.repo, self.artifacts, force=force)
 
     def notice_dead_runs(self) -> None:
@@ -65,6 +73,9 @@ class Workspace:
 
         Nothing is locked or written where there is nothing to record.
         """
+        from runstone.git import kept
+        from runstone.git.runs import journal
+
         now = time.monotonic()
         if now - self._looked < _LOOK_EVERY_S:
             return
@@ -74,8 +85,10 @@ class Workspace:
             self.recover()
 
 
-def redactor_of(repo: Repository) -> Redactor:
+def redactor_of(repo: Repository) -> "Redactor":
     """What must not be recorded in a repository, by the rules of its `runstone.yaml`."""
+    from runstone.tracking.secrets import Redactor
+
     rules = repo.config.secrets
     return Redactor(rules.keys, rules.values, rules.allow)
 

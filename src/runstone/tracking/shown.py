@@ -1,4 +1,7 @@
-"""Values as text for people: cleaned of control characters, rounded, in units; and how wide a terminal shows them."""
+"""Values as text for people: cleaned of control characters, rounded, in units; and how wide a terminal shows them.
+
+Below the faces, since reports of promotions show values, too.
+"""
 
 import json
 import math

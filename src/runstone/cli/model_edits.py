@@ -1,0 +1,257 @@
+"""`runstone models create`, `describe`, `tag`, `rename`, `retire`, `delete` …: one commit or git tag each."""
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from runstone.cli.command import command
+from runstone.cli.output import Form, emit_json, json_option
+from runstone.cli.session import MODEL, Session, pass_session
+
+_NUMBER = click.IntRange(min=1)
+_VERSION = click.option("--version", "number", type=_NUMBER, metavar="N", help="Of this version, not of the model.")
+
+
+def whole_uri(text: str) -> str:
+    """`churn/3`, `churn@champion`, `churn` (the latest) or a URI → the URI."""
+    if ":/" in text:
+        return text
+    return f"models:/{text}" if "@" in text or text.rpartition("/")[2].isdigit() else f"models:/{text}/latest"
+
+
+@command(
+    "create",
+    short_help="Make a model that has no version yet.",
+    examples="""
+    runstone models create churn --description "Who leaves, and when"
+    runstone models create churn -t risk=low --owner kim@example.org --owner @growth
+    """,
+)
+@click.argument("name", metavar="MODEL")
+@click.option("--description", help="What it is for.")
+@click.option("-t", "--tag", "tags", metavar="KEY=VALUE", multiple=True, help="A tag; may be repeated.")
+@click.option("--owner", "owners", multiple=True, help="Who answers for it; may be repeated.")
+@json_option
+@pass_session
+def create(
+    session: Session, name: str, description: str | None, tags: Sequence[str], owners: Sequence[str], form: Form
+) -> None:
+    """Make a registered model: one commit on the default branch.
+
+    Registering a version makes its model too, so this is for descriptions, tags and owners.
+    """
+    from runstone.cli.model_rows import model_document
+    from runstone.cli.pairs import parse_pairs
+    from runstone.registry.model_edits import create_model
+
+    model = create_model(session.workspace, name, parse_pairs(tags), description, owners=owners)
+    if form == "json":
+        emit_json({"done": "created", **model_document(model)})
+    else:
+        click.echo(model.name)
+    _say_share(session)
+
+
+@command(
+    "describe",
+    short_help="Say what MODEL, or a version of it, is.",
+    examples="""
+    runstone models describe churn "Who leaves, and when"
+    runstone models describe churn "Trained on March" --version 3
+    runstone models describe churn ""                take the description away
+    """,
+)
+@click.argument("name", metavar="MODEL", type=MODEL)
+@click.argument("text")
+@_VERSION
+@pass_session
+def describe(session: Session, name: str, text: str, number: int | None) -> None:
+    """Set the description of MODEL, or of one of its versions: one commit on the default branch."""
+    if number is None:
+        session.client.update_registered_model(name, text)
+    else:
+        session.client.update_model_version(name, number, text)
+    _say_done(session, f"described {_shown(name, number)}")
+
+
+@command(
+    "owners",
+    short_help="Say who answers for MODEL.",
+    examples="""
+    runstone models owners churn kim@example.org @growth
+    runstone models owners churn                     nobody
+    """,
+)
+@click.argument("name", metavar="MODEL", type=MODEL)
+@click.argument("owners", nargs=-1)
+@pass_session
+def owners(session: Session, name: str, owners: Sequence[str]) -> None:
+    """Set the owners of MODEL, in place of those it has: names, mail addresses, teams."""
+    from runstone.registry.model_edits import set_owners
+
+    set_owners(session.workspace, name, owners)
+    _say_done(session, f"{name} has {len(owners)} owner{'' if len(owners) == 1 else 's'}")
+
+
+@command(
+    "tag",
+    short_help="Set tags of MODEL, or of a version of it.",
+    examples="""
+    runstone models tag churn risk=low team=growth
+    runstone models tag churn validated=yes --version 3
+    """,
+)
+@click.argument("name", metavar="MODEL", type=MODEL)
+@click.argument("tags", metavar="KEY=VALUE...", nargs=-1, required=True)
+@_VERSION
+@pass_session
+def tag(session: Session, name: str, tags: Sequence[str], number: int | None) -> None:
+    """Set tags of MODEL, or of one of its versions: one commit on the default branch."""
+    from runstone.cli.pairs import parse_pairs
+    from runstone.registry.model_edits import set_model_tags
+    from runstone.registry.notes import set_version_tags
+
+    pairs = parse_pairs(tags)
+    if number is None:
+        set_model_tags(session.workspace, name, pairs)
+    else:
+        set_version_tags(session.workspace, name, number, pairs)
+    _say_done(session, f"tagged {_shown(name, number)}")
+
+
+@command(
+    "untag",
+    short_help="Remove tags of MODEL, or of a version of it.",
+    examples="""
+    runstone models untag churn risk
+    runstone models untag churn validated --version 3
+    """,
+)
+@click.argument("name", metavar="MODEL", type=MODEL)
+@click.argument("keys", metavar="KEY...", nargs=-1, required=True)
+@_VERSION
+@pass_session
+def untag(session: Session, name: str, keys: Sequence[str], number: int | None) -> None:
+    """Remove tags of MODEL, or of one of its versions: one commit on the default branch."""
+    from runstone.registry.model_edits import delete_model_tags
+    from runstone.registry.notes import delete_version_tags
+
+    if number is None:
+        delete_model_tags(session.workspace, name, keys)
+    else:
+        delete_version_tags(session.workspace, name, number, keys)
+    _say_done(session, f"untagged {_shown(name, number)}")
+
+
+@command(
+    "rename",
+    short_help="Give MODEL another name.",
+    examples="""
+    runstone models rename churn attrition
+    """,
+)
+@click.argument("name", metavar="MODEL", type=MODEL)
+@click.argument("new_name", metavar="NAME")
+@pass_session
+def rename(session: Session, name: str, new_name: str) -> None:
+    """Give MODEL another name. Its folder and its git tags keep the first one, and its history goes on.
+
+    The old name means nothing more, and no other model can take it.
+    """
+    model = session.client.rename_registered_model(name, new_name)
+    _say_done(session, f"renamed {name} to {model.name}")
+
+
+@command(
+    "retire",
+    short_help="Retire a version of MODEL.",
+    examples="""
+    runstone models retire churn 3 --reason "Trained on leaked labels"
+    """,
+)
+@click.argument("name", metavar="MODEL", type=MODEL)
+@click.argument("number", metavar="VERSION", type=_NUMBER)
+@click.option("--reason", help="Why.")
+@pass_session
+def retire(session: Session, name: str, number: int, reason: str | None) -> None:
+    """Retire a version: a further git tag. It is listed no more, and its number is never given again."""
+    from runstone.registry.retire import retire_version
+
+    version = retire_version(session.workspace, name, number, reason=reason)
+    click.echo(f"retired {version.name} v{version.version}")
+    session.say_share()
+
+
+@command(
+    "delete",
+    short_help="Delete MODEL: retire its versions, remove its files.",
+    examples="""
+    runstone models delete churn
+    runstone models delete churn --yes               do not ask
+    """,
+)
+@click.argument("name", metavar="MODEL", type=MODEL)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@pass_session
+def delete(session: Session, name: str, yes: bool) -> None:
+    """Delete MODEL: all of its versions are retired, and its files go. All of it stays in the history of git."""
+    from runstone.registry.version import list_numbers
+
+    model = session.client.get_registered_model(name)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("There is nobody here to ask. With --yes the model is deleted.")
+        count = len(list_numbers(session.workspace.repo, name))
+        versions = f"its {count} versions" if count != 1 else "its version"
+        click.confirm(f"Delete {model.name}, and retire {versions}?" if count else f"Delete {model.name}?", abort=True)
+    session.client.delete_registered_model(name)
+    _say_done(session, f"deleted {model.name}")
+
+
+@command(
+    "copy",
+    short_help="Make a version of one model the next of another.",
+    examples="""
+    runstone models copy churn-dev@champion churn
+    runstone models copy models:/churn-dev/4 churn
+    """,
+)
+@click.argument("source", metavar="VERSION_URI")
+@click.argument("name", metavar="MODEL", type=MODEL)
+@json_option
+@pass_session
+def copy(session: Session, source: str, name: str, form: Form) -> None:
+    """Make a version of one model the next version of MODEL; prints `models:/MODEL/VERSION`. No bytes are copied.
+
+    VERSION_URI is `models:/NAME/VERSION`, or as `runstone models get` takes it.
+    """
+    from runstone.cli.model_rows import version_document
+    from runstone.registry.copy import copy_version
+    from runstone.uris import ModelUri
+
+    version = copy_version(session.workspace, whole_uri(source), name)
+    made = str(ModelUri(version.name, version=version.version))
+    if form == "json":
+        emit_json({"uri": made, "done": "copied", **version_document(version)})
+    else:
+        click.echo(made)
+    session.say_share()
+
+
+EDITS = (create, describe, owners, tag, untag, rename, copy, retire, delete)
+
+
+def _shown(name: str, number: int | None) -> str:
+    return name if number is None else f"{name} v{number}"
+
+
+def _say_done(session: Session, what: str) -> None:
+    click.echo(what)
+    _say_share(session)
+
+
+def _say_share(session: Session) -> None:
+    from runstone.registry.branch import default_branch
+
+    session.say_share(default_branch(session.workspace.repo))

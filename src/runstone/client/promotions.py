@@ -1,0 +1,185 @@
+"""The verbs of the client that move versions between stages and aliases: at once, or by a proposal that is reviewed."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from runstone.errors import InvalidValue, ReviewRequired
+from runstone.tracking.workspace import Workspace
+
+if TYPE_CHECKING:
+    from runstone.promotion.propose import Maker, Options, Outcome
+    from runstone.registry.version import ModelVersion
+
+
+class PromotionVerbs:
+    """What a client can do about stages and aliases."""
+
+    _workspace: Workspace
+
+    def promote(
+        self,
+        name: str,
+        version: str | int,
+        stage: str | None = None,
+        *,
+        alias: str | None = None,
+        archive_existing: bool = False,
+        message: str | None = None,
+        bypass: str | None = None,
+        options: "Options | None" = None,
+    ) -> "Outcome":
+        """Move a version into a stage, or point an alias at it: at once in `direct` mode, else by a proposal.
+
+        Args:
+            name: The registered model.
+            version: Its number, `@ALIAS` or `latest`.
+            stage: The stage, as the policy names it.
+            alias: The alias, in place of a stage.
+            archive_existing: Whether all others in the stage make room for it.
+            message: Why; it stands in the commit.
+            bypass: Why gates are to be set aside; the policy says who may.
+            options: Whether to propose in any case, to push, whom to ask …; see `promotion.propose.Options`.
+
+        Returns:
+            What became of it; `outcome.is_proposal` tells whether it waits for review.
+
+        Raises:
+            GatesNotPassed: It was to be made at once, and the gates do not let it through.
+            TransitionRefused, UnknownStage, VersionNotFound …: See `promotion.plan.plan`.
+        """
+        from runstone.promotion import wishes
+
+        wish = wishes.promotion(
+            version,
+            stage=stage,
+            alias=alias,
+            archive_existing=archive_existing,
+            bypass=self._redacted(bypass),
+            why=self._redacted(message),
+        )
+        return self._carry_out(name, wish, options)
+
+    def demote(
+        self,
+        name: str,
+        version: str | int,
+        *,
+        to: str | None = None,
+        message: str | None = None,
+        bypass: str | None = None,
+        options: "Options | None" = None,
+    ) -> "Outcome":
+        """Take a version out of its stage: to another one, else to the stage's `previous`, else to none."""
+        from runstone.promotion import wishes
+
+        wish = wishes.demotion(version, to=to, bypass=self._redacted(bypass), why=self._redacted(message))
+        return self._carry_out(name, wish, options)
+
+    def rollback(
+        self,
+        name: str,
+        stage: str | None = None,
+        *,
+        alias: str | None = None,
+        to: str | int | None = None,
+        message: str | None = None,
+        bypass: str | None = None,
+        options: "Options | None" = None,
+    ) -> "Outcome":
+        """Put those back into a stage who were there before, or an alias to where it pointed; `to` names the version.
+
+        Raises:
+            NoFormerHolder: Nothing else ever stood there.
+        """
+        from runstone.promotion import wishes
+
+        texts = {"bypass": self._redacted(bypass), "why": self._redacted(message)}
+        wish = wishes.rollback(self._workspace.repo, stage=stage, alias=alias, to=to, **texts)
+        return self._carry_out(name, wish, options)
+
+    def propose_registration(
+        self,
+        name: str,
+        source: str,
+        *,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        message: str | None = None,
+        options: "Options | None" = None,
+    ) -> "Outcome":
+        """Propose that a model which a run logged becomes the next version: `runs:/<run id>/<path>`."""
+        from runstone import uris
+        from runstone.promotion.register import propose_registration
+
+        uri = uris.parse_uri(source)
+        if not isinstance(uri, uris.RunUri):
+            raise InvalidValue(f"What is to be registered must be `runs:/<run id>/<path>`, but is {source!r}.")
+        return propose_registration(
+            self._workspace,
+            name,
+            uri,
+            description=description,
+            tags=tags,
+            why=self._redacted(message),
+            options=options,
+        )
+
+    # --- MLflow's names
+
+    def set_registered_model_alias(self, name: str, alias: str, version: str | int) -> None:
+        """Point an alias at a version: one commit on the default branch.
+
+        Raises:
+            ReviewRequired: The project reviews such changes; it names the proposal that was opened, or is open.
+        """
+        from runstone.promotion import wishes
+
+        self._at_once(name, wishes.promotion(version, alias=alias), f"{name}@{alias}")
+
+    def delete_registered_model_alias(self, name: str, alias: str) -> None:
+        """Remove an alias: one commit on the default branch. Raises `ReviewRequired` as the other one."""
+        from runstone.promotion import wishes
+
+        self._at_once(name, wishes.removal(alias), f"{name}@{alias}")
+
+    def transition_model_version_stage(
+        self, name: str, version: str | int, stage: str, archive_existing_versions: bool = False
+    ) -> "ModelVersion":
+        """Move a version into a stage; `None` takes it out of its stage.
+
+        Args:
+            name: The registered model.
+            version: Its number.
+            stage: The stage, however large or small its letters are.
+            archive_existing_versions: Whether all others in the stage are archived.
+
+        Returns:
+            The version as it is then.
+
+        Raises:
+            ReviewRequired: The project reviews such changes; it names the proposal that was opened, or is open.
+        """
+        from runstone.promotion import wishes
+        from runstone.registry.version import get_version
+
+        wish = wishes.transition(int(version), stage, archive_existing=archive_existing_versions)
+        self._at_once(name, wish, f"{name} v{version}")
+        return get_version(self._workspace.repo, name, int(version))
+
+    def _at_once(self, name: str, wish: "Maker", what: str) -> None:
+        outcome = self._carry_out(name, wish, None)
+        if outcome.is_proposal:
+            raise ReviewRequired(what, outcome.plan.branch, outcome.asked.url)
+
+    def _carry_out(self, name: str, wish: "Maker", options: "Options | None") -> "Outcome":
+        from runstone.promotion.direct import carry_out
+        from runstone.registry.model import find_key
+
+        return carry_out(self._workspace, find_key(self._workspace.repo, name), wish, options)
+
+    def _redacted(self, text: str | None) -> str | None:
+        if not text:
+            return None
+        from runstone.tracking.values import check_text
+
+        return self._workspace.redactor.text(check_text("message", "message", text), key="message")

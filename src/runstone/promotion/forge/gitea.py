@@ -1,0 +1,314 @@
+"""Gitea and Forgejo, which speak one API.
+
+Of reviews only those count that Gitea calls official: of people who may write to the project, or whom its branch
+protection names.
+"""
+
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+from runstone.errors import ForgeFailed
+from runstone.promotion.forge import gitea_api
+from runstone.promotion.forge.asking import (
+    Failure,
+    Unreadable,
+    need,
+    object_id,
+    real_mail,
+    seconds_asked,
+    spoken,
+    time_ms,
+)
+from runstone.promotion.forge.base import ForgeBase, StateFilter, drop_draft, pick_comment, pick_merged, with_marker
+from runstone.promotion.forge.protocol import ForgeKind, Request, RequestInfo, RequestState
+from runstone.promotion.forge.servers import api_url
+from runstone.promotion.forge.url import quote_part, quote_path
+from runstone.records.approval import Approval, ApprovalNote
+
+_LABEL_COLOUR = "#5319e7"
+
+
+class Gitea(ForgeBase):
+    """A project on Gitea or Forgejo."""
+
+    kind: ClassVar[ForgeKind] = "gitea"
+
+    def get_request(self, number: int) -> RequestInfo:
+        """One pull request."""
+        return self._info(self._get(f"show request #{number}", f"/pulls/{number}"))
+
+    def find_request(self, head: str) -> RequestInfo | None:
+        """The open pull request for a branch; the API knows no filter for that."""
+        wanted = self._plain_head(head)
+        return next((each for each in self.list_requests() if each.head == wanted), None)
+
+    def list_requests(self, *, state: StateFilter = "open") -> list[RequestInfo]:
+        """The pull requests."""
+        found = self._all("list the requests", "/pulls", state=state)
+        return sorted(map(self._info, found), key=lambda each: -each.number)
+
+    def _create(self, request: Request) -> RequestInfo:
+        head = self._plain_head(request.head)
+        document = {
+            "title": _mark_draft(request.title, request.draft),
+            "body": request.body,
+            "head": head,
+            "base": request.base,
+        }
+        made = self._send(f"open a request for {head}", "POST", "/pulls", document, again=False)
+        return self._add(self._info(made), request.labels, request.reviewers)
+
+    def update_request(
+        self,
+        number: int,
+        *,
+        title: str | None = None,
+        body: str | None = None,
+        base: str | None = None,
+        labels: tuple[str, ...] = (),
+        reviewers: tuple[str, ...] = (),
+        draft: bool | None = None,
+    ) -> RequestInfo:
+        """Change what is named of a pull request."""
+        what = f"change request #{number}"
+        self.place.need_token(what)
+        changes: dict[str, Any] = {"body": body, "base": base}
+        if title is not None or draft is not None:
+            old = self.get_request(number)
+            changes["title"] = _mark_draft(old.title if title is None else title, old.draft if draft is None else draft)
+        changes = {key: value for key, value in changes.items() if value is not None}
+        if changes:
+            self._send(what, "PATCH", f"/pulls/{number}", changes)
+        return self._add(self.get_request(number), labels, reviewers)
+
+    def _add(self, info: RequestInfo, labels: tuple[str, ...], reviewers: tuple[str, ...]) -> RequestInfo:
+        """Add what is not there yet; what cannot be added does not undo the request."""
+        troubles: list[str] = []
+        new = [label for label in dict.fromkeys(labels) if label not in info.labels]
+        if new:
+            self._asker.attempt(f"add the labels {', '.join(new)}", lambda: self._label(info.number, new), troubles)
+        path = f"/pulls/{info.number}/requested_reviewers"
+        for name in dict.fromkeys(each.removeprefix("@") for each in reviewers):
+            if name in info.reviewers or name == info.author:
+                continue
+            try:
+                self._send(f"ask {name} to review", "POST", path, {"reviewers": [name]})
+            except ForgeFailed as error:
+                troubles.append(f"{self.name} did not ask {name} to review: {' '.join(error.words.split())}")
+        if new or reviewers:
+            info = self.get_request(info.number)
+        return replace(info, troubles=tuple(troubles))
+
+    def _label(self, number: int, labels: list[str]) -> None:
+        """Labels have numbers here, and one that the project does not have is made first."""
+        known = {str(each.get("name")): each.get("id") for each in self._all("list its labels", "/labels")}
+        for name in labels:
+            if name not in known:
+                document = {"name": name, "color": _LABEL_COLOUR}
+                known[name] = self._send(f"make the label {name}", "POST", "/labels", document, again=False)["id"]
+        ids = {"labels": [known[name] for name in labels]}
+        self._send("add labels", "POST", f"/issues/{number}/labels", ids)
+
+    def close_request(self, number: int) -> RequestInfo:
+        """Close a pull request without merging it."""
+        what = f"close request #{number}"
+        self.place.need_token(what)
+        self._send(what, "PATCH", f"/pulls/{number}", {"state": "closed"})
+        return self.get_request(number)
+
+    def merge_request(self, number: int, *, head: str, title: str = "", message: str = "") -> RequestInfo:
+        """Merge a pull request with a merge commit."""
+        what = f"merge request #{number}"
+        self.place.need_token(what)
+        document = {"Do": "merge", "head_commit_id": self._full_id(head)}
+        document |= {"MergeTitleField": title} if title else {}
+        document |= {"MergeMessageField": message} if message else {}
+        self._send(what, "POST", f"/pulls/{number}/merge", document, again=False)
+        return self.get_request(number)
+
+    def request_of_commit(self, oid: str) -> RequestInfo | None:
+        """The merged pull request that became a commit of the default branch."""
+        what = f"find the request that became {oid[:7]}"
+        try:
+            found = self._get(what, f"/commits/{self._full_id(oid)}/pull")
+        except ForgeFailed as error:
+            if error.status != 404:
+                raise
+            self._default_branch  # noqa: B018  # raises if it is the project that is not found
+            return None
+        return pick_merged([self._info(found)], oid, self._default_branch)
+
+    def _read_approvals(self, number: int) -> ApprovalNote:
+        what = f"tell who approved request #{number}"
+        document = self._get(what, f"/pulls/{number}")
+        info, merged_ms = self._info(document), time_ms(document.get("merged_at"))
+        latest: dict[str, dict[str, Any]] = {}
+        for review in self._all(what, f"/pulls/{number}/reviews"):
+            who, at = _login(review.get("user")), time_ms(review.get("submitted_at"))
+            if not who or review.get("state") not in ("APPROVED", "REQUEST_CHANGES"):
+                continue  # a comment takes nothing back
+            if merged_ms is None or at is None or at <= merged_ms:
+                if who in latest and (time_ms(latest[who].get("submitted_at")) or 0) > (at or 0):
+                    continue
+                latest[who] = review
+        approvals = [
+            Approval(
+                who, _mail(review.get("user")), time_ms(review.get("submitted_at")), object_id(review.get("commit_id"))
+            )
+            for who, review in latest.items()
+            if review.get("state") == "APPROVED"
+            and review.get("official") is True
+            and review.get("dismissed") is not True
+        ]
+        return ApprovalNote(
+            request=info.url,
+            author=info.author or "ghost",
+            author_mail=_mail(document.get("user")),
+            merged_by=(_login(document.get("merged_by")) or None) if info.state == "merged" else None,
+            head=info.head_commit,
+            approvals=tuple(approvals),
+        )
+
+    def comment(self, number: int, body: str, marker: str) -> str:
+        """Write a comment, or update the one of our own that holds the marker."""
+        text, what = with_marker(body, marker), f"comment on request #{number}"
+        self.place.need_token(what)
+        found = self._all(what, f"/issues/{number}/comments")
+        own = (
+            (
+                need(each.get("id"), int, "number"),
+                _login(each.get("user")),
+                each.get("body") or "",
+                each.get("html_url"),
+            )
+            for each in found
+        )
+        old = pick_comment(((i, who, said, str(url or "")) for i, who, said, url in own), marker, self._me)
+        if old is not None:
+            self._send(what, "PATCH", f"/issues/comments/{old[0]}", {"body": text})
+            return old[1]
+        made = self._send(what, "POST", f"/issues/{number}/comments", {"body": text}, again=False)
+        return str(made.get("html_url") or self.request_url(number))
+
+    # --- addresses
+
+    def compare_url(self, base: str, head: str) -> str:
+        """The page with the differences."""
+        return f"{self.url}/compare/{quote_path(base)}...{quote_path(head)}"
+
+    def new_request_url(self, base: str, head: str) -> str:
+        """The page on which a person opens a pull request."""
+        owner, branch = self._split_head(head)
+        source = f"{quote_part(owner)}:{quote_path(branch)}" if owner else quote_path(branch)
+        return f"{self.url}/compare/{quote_path(base)}...{source}"
+
+    def commit_url(self, oid: str) -> str:
+        """The page of a commit."""
+        return f"{self.url}/commit/{quote_part(oid)}"
+
+    def request_url(self, number: int) -> str:
+        """The page of a pull request."""
+        return f"{self.url}/pulls/{number}"
+
+    # --- the API
+
+    @cached_property
+    def _api(self) -> gitea_api.GiteaApi:
+        return gitea_api.GiteaApi(api_url(self.place), self.place.token, self.patience.timeout_s)
+
+    @cached_property
+    def _root(self) -> str:
+        return f"/repos/{quote_path(self.place.path)}"
+
+    @cached_property
+    def _default_branch(self) -> str:
+        return str(self._get("name its default branch", "").get("default_branch") or "")
+
+    @cached_property
+    def _me(self) -> str | None:
+        """The token's own account; None for that of a CI job, or one that may not ask."""
+        try:
+            return _login(self._asker.ask("tell whose token it is", lambda: self._api.get("/user")))
+        except ForgeFailed as error:
+            if error.status in (403, 404):
+                return None
+            raise
+
+    def _info(self, document: dict[str, Any]) -> RequestInfo:
+        return self._asker.ask("show a request", lambda: _read(document))
+
+    def _get(self, what: str, path: str) -> dict[str, Any]:
+        return self._asker.ask(what, lambda: need(self._api.get(self._root + path), dict, "content"))
+
+    def _all(self, what: str, path: str, **query: str) -> list[dict[str, Any]]:
+        return self._asker.ask(what, lambda: list(self._api.pages(self._root + path, **query)))
+
+    def _send(self, what: str, verb: str, path: str, document: dict[str, Any], *, again: bool = True) -> dict[str, Any]:
+        """Send a document to the project; what came back, empty where that is no map."""
+        found = self._asker.ask(what, lambda: self._api.send(verb, self._root + path, document), again=again)
+        return found if isinstance(found, dict) else {}
+
+    def _explain(self, error: Exception) -> Failure | None:
+        if isinstance(error, gitea_api.Refused):
+            wait_s = seconds_asked(error.headers)
+            return Failure(error.status, spoken(error.words), wait_s, error.status == 429)
+        if isinstance(error, gitea_api.Unreadable | Unreadable):
+            return Failure(None, str(error), is_lasting=True)
+        if isinstance(error, TimeoutError) or "timed out" in str(error):
+            return Failure(None, f"no answer in {self.patience.timeout_s:g} s")
+        if isinstance(error, OSError):  # URLError is one
+            return Failure(None, str(getattr(error, "reason", error)))
+        import http.client
+
+        return Failure(None, "its answer was cut short") if isinstance(error, http.client.HTTPException) else None
+
+
+def _read(document: dict[str, Any]) -> RequestInfo:
+    head, base = _map(document.get("head")), _map(document.get("base"))
+    title, is_marked = drop_draft(document.get("title") or "")
+    is_merged = document.get("merged") is True
+    state: RequestState = "merged" if is_merged else "open" if document.get("state") == "open" else "closed"
+    return RequestInfo(
+        number=need(document.get("number"), int, "number"),
+        url=need(document.get("html_url"), str, "address"),
+        title=title,
+        body=document.get("body") or "",
+        head=_head(head, base),
+        head_commit=object_id(head.get("sha")),
+        base=need(base.get("ref"), str, "base branch"),
+        state=state,
+        draft=document.get("draft") is True or is_marked,
+        author=_login(document.get("user")),
+        merge_commit=object_id(document.get("merge_commit_sha")) if is_merged else None,
+        labels=tuple(str(each.get("name")) for each in document.get("labels") or () if isinstance(each, dict)),
+        reviewers=tuple(filter(None, map(_login, document.get("requested_reviewers") or ()))),
+    )
+
+
+def _head(head: dict[str, Any], base: dict[str, Any]) -> str:
+    """The branch; its label outlives it, where `ref` becomes `refs/pull/5/head`."""
+    branch = need(head.get("label") or head.get("ref"), str, "head").rpartition(":")[2]
+    if head.get("repo_id") is not None and head.get("repo_id") == base.get("repo_id"):
+        return branch
+    owner = _login(_map(_map(head.get("repo")).get("owner")))
+    return f"{owner or '?'}:{branch}"
+
+
+def _map(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _login(user: Any) -> str:
+    name = _map(user).get("login")
+    return name if isinstance(name, str) else ""
+
+
+def _mail(user: Any) -> str | None:
+    return real_mail(_map(user).get("email"))
+
+
+def _mark_draft(title: str, draft: bool) -> str:
+    """Gitea knows a draft by its title."""
+    plain, _ = drop_draft(title)
+    return f"WIP: {plain}" if draft else plain

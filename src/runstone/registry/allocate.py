@@ -1,0 +1,265 @@
+"""A number for a git tag of the registry: given on the shared remote first, so that no two clones ever get one.
+
+The push of a tag that is not there yet is a compare-and-swap. The local tag is made only once it succeeded; should the
+process be killed between the two, the next sync brings it. Without a remote the local ref is the compare-and-swap.
+"""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from random import SystemRandom
+
+from runstone import names
+from runstone.errors import RefMoved, RemoteUnreachable, VersionNotAllotted
+from runstone.git import signing, transport
+from runstone.git.lock import FileLock
+from runstone.git.refs import RefUpdate
+from runstone.git.repository import Repository
+from runstone.records import yaml
+from runstone.records.model import VersionBody
+from runstone.registry.numbers import (
+    TAGS,
+    Numbers,
+    highest_seen,
+    parse_numbers,
+    read_all_numbers,
+    read_numbers,
+    refuse_other_case,
+)
+from runstone.tracking import push as pushing
+from runstone.tracking import version_tags
+from runstone.tracking.exchange import private_refs
+from runstone.tracking.sync import sync
+from runstone.tracking.workspace import Workspace
+
+_ATTEMPTS = 100
+_LOCKED_ATTEMPTS = 12
+_SYNCS = 5
+_random = SystemRandom()
+
+Refs = Mapping[str, str]
+
+
+class _NotTaken(Exception):
+    """The remote has not taken a tag; told in words of the registry by who knows what for."""
+
+    def __init__(self, remote: str, why: str, *, is_refused: bool = False) -> None:
+        super().__init__(why)
+        self._remote, self._why, self._is_refused = remote, why, is_refused
+
+    def explain(self, key: str, retiring: int | None = None) -> VersionNotAllotted:
+        model = names.decode_component(key)
+        return VersionNotAllotted(model, self._remote, self._why, is_refused=self._is_refused, retiring=retiring)
+
+
+def shared_remote(repo: Repository) -> str | None:
+    """The git remote that gives the numbers; None where there is none, or `versions: local` says so."""
+    if repo.config.versions == "local" or not _may_have_remote(repo):
+        return None
+    return transport.find_remote(repo)
+
+
+def _may_have_remote(repo: Repository) -> bool:
+    """Whether git is to be asked for remotes: one may have come since its configuration was read."""
+    if any(key.startswith("remote.") for key in repo.git_config):
+        return True
+    for name in ("config", "config.worktree"):
+        with suppress(FileNotFoundError):
+            if re.search(rb"^\s*\[\s*(remote|include)", (repo.common_dir / name).read_bytes(), re.I | re.M):
+                return True
+    return False
+
+
+def allocate(
+    workspace: Workspace,
+    key: str,
+    body: VersionBody,
+    find_commit: Callable[[], str],
+) -> int:
+    """Make the git tag of a model's next version, and return its number.
+
+    Args:
+        workspace: The repository.
+        key: The model.
+        body: What its message says.
+        find_commit: Tells the commit of the run that made it, on the branch of runs as it is when asked.
+
+    Writes:
+        Where there is a git remote: what of the branch of runs it lacks, after the bytes; then the tag there; then the
+        tag here. Else the tag here; likewise where no DVC remote is configured, so that the run cannot be shared yet.
+
+    Raises:
+        VersionNotAllotted: The remote cannot be reached, or does not take the tag. Nothing was changed.
+        ArtifactsNotShared: The run cannot be shared, as bytes are lost.
+        InvalidName: The name differs from another model's by case alone.
+        SigningFailed: git is set to sign tags, and it could not be signed.
+    """
+    remote = shared_remote(workspace.repo)
+    if remote is None or not _can_be_shared(workspace, remote, find_commit()):
+        return _allocate_here(workspace.repo, key, body, find_commit(), remote)
+    lock = FileLock(workspace.repo.cache_dir / "allocate.lock")  # of one clone one at a time: fewer races on the remote
+    try:
+        with lock:
+            return _allocate_there(workspace, remote, key, body, find_commit)
+    except _NotTaken as error:
+        raise error.explain(key) from error.__cause__
+    finally:
+        lock.settle()
+
+
+def retire_number(workspace: Workspace, key: str, number: int, commit: str, message: str) -> bool:
+    """Make the git tag that retires a version, on the shared remote first; returns whether nobody was faster.
+
+    Writes:
+        The tag: there, then here.
+
+    Raises:
+        VersionNotAllotted: The remote cannot be reached, or does not take it. Nothing was changed.
+        SigningFailed: git is set to sign tags, and it could not be signed.
+    """
+    repo, tag = workspace.repo, f"{key}@v{number}!"
+    oid = _write_tag(repo, tag, commit, message)
+    remote = shared_remote(repo)
+    try:
+        if remote is not None and not _push(repo, remote, tag, oid):
+            return False
+    except _NotTaken as error:
+        raise error.explain(key, number) from error.__cause__
+    return _make_here(repo, remote, tag, oid)
+
+
+def _can_be_shared(workspace: Workspace, remote: str, commit: str) -> bool:
+    """Whether there is a place for the bytes of a run; or it is on the git remote already, sent without them."""
+    if workspace.artifacts.remote() is not None:
+        return True
+    repo = workspace.repo
+    return _has(repo, repo.refs.read(private_refs(repo.config.branch, remote)[0]), commit)
+
+
+def _allocate_here(repo: Repository, key: str, body: VersionBody, commit: str, remote: str | None) -> int:
+    for _ in range(_ATTEMPTS):
+        highest = max(read_numbers(repo, key).highest, 0 if remote is None else highest_seen(repo, remote, key))
+        if not highest:
+            refuse_other_case(key, read_all_numbers(repo))
+        number = highest + 1
+        tag = f"{key}@v{number}"
+        if _make_here(repo, None, tag, _write_tag(repo, tag, commit, _message(body, number))):
+            return number
+    raise RefMoved(TAGS + tag, None)
+
+
+def _allocate_there(
+    workspace: Workspace,
+    remote: str,
+    key: str,
+    body: VersionBody,
+    find_commit: Callable[[], str],
+) -> int:
+    repo = workspace.repo
+    commit, there = _share(workspace, remote, find_commit, body.digest.removeprefix("md5:"))
+    body, free = replace(body, event=f"{_random.getrandbits(64):016x}"), 0
+    for _ in range(_ATTEMPTS):
+        number = _next_number(repo, remote, key, there)
+        tag = f"{key}@v{number}"
+        oid = _write_tag(repo, tag, commit, _message(body, number))
+        if _push(repo, remote, tag, oid):
+            _make_here(repo, remote, tag, oid)
+            return number
+        time.sleep(_random.uniform(0, 0.05))
+        there = _look(repo, remote)
+        free = free + 1 if TAGS + tag not in there else 0
+        if free > _LOCKED_ATTEMPTS:
+            break
+    raise _NotTaken(remote, f"it is busy: `{tag}` could not be pushed, and nobody else has")
+
+
+def _message(body: VersionBody, number: int) -> str:
+    return f"{body.model} version {number}\n\n{yaml.dump(body.to_document())}"
+
+
+def _next_number(repo: Repository, remote: str, key: str, there: Refs) -> int:
+    theirs, ours = parse_numbers(there), read_numbers(repo, key)
+    highest = max(theirs.get(key, Numbers()).highest, ours.highest, highest_seen(repo, remote, key))
+    if not highest:
+        refuse_other_case(key, {*theirs, *read_all_numbers(repo)})
+    return highest + 1
+
+
+def _look(repo: Repository, remote: str) -> Refs:
+    try:
+        return transport.list_remote(repo, remote, [repo.runs_ref, version_tags.PATTERN])
+    except RemoteUnreachable as error:
+        raise _NotTaken(remote, error.why) from error
+
+
+def _share(workspace: Workspace, remote: str, find_commit: Callable[[], str], digest: str) -> tuple[str, Refs]:
+    """See that the others can get the run: its bytes, then its commit; returns that, and what the remote has now."""
+    repo = workspace.repo
+    there = _look(repo, remote)
+    commit = find_commit()
+    if _has(repo, there.get(repo.runs_ref), commit):
+        _store(workspace, digest)
+        return commit, there
+    for _ in range(_SYNCS):  # again where another process has recorded something of this run meanwhile
+        try:
+            sync(workspace, remote=remote, receive=False)
+        except RemoteUnreachable as error:
+            raise _NotTaken(remote, error.why) from error
+        there, commit = _look(repo, remote), find_commit()
+        if _has(repo, there.get(repo.runs_ref), commit):
+            return commit, there
+    raise _NotTaken(remote, "it does not have the run yet, which other processes change all the time")
+
+
+def _has(repo: Repository, tip: str | None, commit: str) -> bool:
+    """Whether a commit stands on what the remote has."""
+    if tip is None or tip == commit or repo.objects.find(tip) is None:
+        return tip == commit
+    return repo.git("merge-base", "--is-ancestor", commit, tip, allowed=(0, 1))[0] == 0
+
+
+def _store(workspace: Workspace, digest: str) -> None:
+    """Send the bytes of a model whose run was shared without its artifacts, as far as they are here."""
+    store = workspace.artifacts
+    remote = store.remote() if store.cache.has(digest) else None
+    if remote is not None:
+        pushing.need_used_folder(workspace, remote)
+        remote.push([digest], store.cache)
+
+
+def _push(repo: Repository, remote: str, tag: str, oid: str) -> bool:
+    """Whether the remote has taken the tag; a connection that broke is asked about."""
+    ref = TAGS + tag
+    try:
+        result = transport.push(repo, remote, {ref: oid})[ref]
+    except RemoteUnreachable as error:
+        with suppress(RemoteUnreachable):
+            found = transport.list_remote(repo, remote, [ref])
+            if ref in found:
+                return found[ref] == oid
+        raise _NotTaken(remote, error.why) from error
+    if result.state == "refused":
+        raise _NotTaken(remote, result.reason, is_refused=True)
+    return result.state != "lost"
+
+
+def _make_here(repo: Repository, remote: str | None, tag: str, oid: str) -> bool:
+    try:
+        repo.refs.update([RefUpdate(TAGS + tag, oid, None)])
+    except RefMoved:
+        # Of those of one second one object may be made twice; what a remote has given is one's own, brought by a sync.
+        if remote is None or repo.refs.list(TAGS + tag).get(TAGS + tag) != oid:
+            return False
+    if remote is not None:
+        with suppress(RefMoved):  # likewise
+            version_tags.note_sent(repo, remote, {tag: oid})
+    return True
+
+
+def _write_tag(repo: Repository, tag: str, commit: str, message: str) -> str:
+    """Write the object of an annotated tag, signed where git is set to sign tags."""
+    text = f"object {commit}\ntype commit\ntag {tag}\ntagger {repo.identity('committer')}\n\n{message.rstrip()}\n"
+    payload = text.encode("utf-8", "surrogateescape")
+    return repo.objects.write("tag", payload + (signing.sign(repo, payload) or b""))

@@ -1,0 +1,52 @@
+"""Copy a model version to another model: a further git tag on the same run, which says where it is from."""
+
+from runstone.errors import InvalidUri
+from runstone.records.model import VersionBody
+from runstone.registry.allocate import allocate
+from runstone.registry.keys import check_model, find_key
+from runstone.registry.resolve import resolve_version
+from runstone.registry.version import ModelVersion, get_version, name_in_tags
+from runstone.tracking.workspace import Workspace
+from runstone.uris import ModelUri, parse_uri
+
+
+def copy_version(workspace: Workspace, source: str | ModelUri, name: str) -> ModelVersion:
+    """Make a version of one model the next version of another: the same run, the same folder, no bytes are moved.
+
+    Args:
+        workspace: The repository.
+        source: The version: `models:/churn/4`, `models:/churn@champion` …
+        name: The other model; it exists from its first version on.
+
+    Writes:
+        A git tag, as `register_version`; its body says `copied_from`. Description and tags are taken along.
+
+    Raises:
+        InvalidUri: `source` is no URI of a model version.
+        ModelNotFound, VersionNotFound, AliasNotFound, StageNotFound: There is no such version.
+        InvalidName, ModelRenamed, VersionNotAllotted, ArtifactsNotShared, SigningFailed: As `register_version`.
+
+    Source: MLflow's client, `copy_model_version`.
+    """
+    repo = workspace.repo
+    parsed = parse_uri(source) if isinstance(source, str) else source
+    if not isinstance(parsed, ModelUri):
+        raise InvalidUri(str(source), "a version is copied from a version: `models:/<name>/<version>`")
+    found = resolve_version(repo, parsed)
+    name = check_model(name)
+    key = find_key(repo, name)
+    body = VersionBody(
+        model=name_in_tags(repo, name, key),
+        run=found.run_id,
+        record=found.record,
+        path=found.path,
+        digest=found.digest,
+        flavors=found.flavors,
+        size=found.size,
+        signature=found.signature,
+        description=found.description,
+        tags=found.tags,
+        copied_from=f"models:/{found.name}/{found.version}",
+    )
+    number = allocate(workspace, key, body, lambda: get_version(repo, found.name, found.version).commit)
+    return get_version(repo, name, number)

@@ -1,0 +1,79 @@
+"""The numbers of model versions: which git tags `<key>@v<N>` and `<key>@v<N>!` there are, by one look at the refs.
+
+Nothing is read here of what the tags say, so one that only looks like a version counts, too: its number is taken.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from runstone import names
+from runstone.errors import InvalidName
+from runstone.git.repository import Repository
+
+TAGS = "refs/tags/"
+_SEEN = "refs/runstone/remote-tags/"
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The version tags of one model.
+
+    Attributes:
+        versions: Number → what the git tag names.
+        retired: The same of the tags that retire versions.
+    """
+
+    versions: dict[int, str] = field(default_factory=dict)
+    retired: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def present(self) -> list[int]:
+        """The numbers that are not retired, ascending."""
+        return sorted(self.versions.keys() - self.retired.keys())
+
+    @property
+    def highest(self) -> int:
+        """The highest number ever given; 0 if none was."""
+        return max([*self.versions, *self.retired], default=0)
+
+
+def read_numbers(repo: Repository, key: str) -> Numbers:
+    """The version tags of one model."""
+    return parse_numbers(repo.refs.list(f"{TAGS}{key}@v*")).get(key, Numbers())
+
+
+def read_all_numbers(repo: Repository) -> dict[str, Numbers]:
+    """The version tags of all models, by key."""
+    return parse_numbers(repo.refs.list(f"{TAGS}*@v*"))
+
+
+def highest_seen(repo: Repository, remote: str, key: str) -> int:
+    """The highest number that a remote was seen to have, by what is kept here; 0 if none."""
+    refs = repo.refs.list(f"{_SEEN}{remote}/{key}@v*")
+    start = f"{_SEEN}{remote}/"
+    return parse_numbers({TAGS + ref.removeprefix(start): oid for ref, oid in refs.items()}).get(key, Numbers()).highest
+
+
+def parse_numbers(refs: Mapping[str, str]) -> dict[str, Numbers]:
+    """Refs as git or a remote lists them → the version tags among them, by key; all others are left out."""
+    found: dict[str, Numbers] = {}
+    for ref, oid in refs.items():
+        parsed = names.parse_version_tag(ref.removeprefix(TAGS)) if ref.startswith(TAGS) else None
+        if parsed is None or ref.endswith("^{}"):
+            continue
+        key, number, is_retired = parsed
+        numbers = found.setdefault(key, Numbers())
+        (numbers.retired if is_retired else numbers.versions)[number] = oid
+    return found
+
+
+def refuse_other_case(key: str, known: Iterable[str]) -> None:
+    """On many disks tags that differ by case alone are one file, so a clone there would lose one of the models.
+
+    Raises:
+        InvalidName: One of the known keys is such a one.
+    """
+    for other in known:
+        if other != key and other.lower() == key.lower():
+            name, clash = names.decode_component(key), names.decode_component(other)
+            raise InvalidName("model", name, f"it differs from the model {clash!r} by case alone")

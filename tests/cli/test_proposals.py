@@ -1,0 +1,83 @@
+"""`runstone proposals …` as people type it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from tests.promotion.proposing import setup
+from tests.promotion.support import make_versions
+from tests.support import git
+
+Invoke = Callable[..., Result]
+
+BRANCH = "promote/churn-v1-production"
+
+
+@pytest.fixture
+def proposal(invoke: Invoke, git_repo: Path) -> str:
+    """A proposal of a repository with no remote, in direct mode."""
+    make_versions(git_repo, 2)
+    invoke("promote", "churn", "1", "--stage", "Production", "--propose")
+    return BRANCH
+
+
+def test_list_show_and_diff(invoke: Invoke, proposal: str) -> None:
+    """What it changes, as a table, as a report, as facts and as lines."""
+    listed = invoke("proposals", "list").stdout
+    assert [BRANCH, "Promote", "churn", "v1", "to", "Production"] == listed.splitlines()[1].split()[:6]
+    shown = invoke("proposals", "show", "churn").stdout
+    assert "author    Kim Example <kim@example.org>\n" in shown
+    assert "state     open\n" in shown
+    assert "churn" in shown.partition("\n\n")[2]
+    assert "churn v1: None → Production\n" == invoke("proposals", "diff", "churn").stdout
+    assert "+versions: [1]\n" in invoke("proposals", "diff", "churn", "--text").stdout
+
+
+def test_reads_as_json(invoke: Invoke, proposal: str, git_repo: Path) -> None:
+    """The same facts for programs."""
+    (listed,) = json.loads(invoke("proposals", "list", "--json").stdout)
+    assert (BRANCH, "open", True, None) == (listed["name"], listed["state"], listed["local"], listed["remote"])
+    assert ["1"] == listed["trailers"]["version"]
+    shown = json.loads(invoke("proposals", "show", "churn", "--json").stdout)
+    assert git("rev-parse", BRANCH, cwd=git_repo) == shown["commit"]
+    assert "Production" in shown["report"]
+    (change,) = json.loads(invoke("proposals", "diff", "churn", "--json").stdout)
+    assert ("stage", 1, "None", "Production") == tuple(change[key] for key in ("kind", "version", "before", "after"))
+
+
+def test_merge_refresh_and_close(invoke: Invoke, tmp_path: Path) -> None:
+    """The reviewer's yes; the conflict of the second one, and its mending; a third is closed."""
+    ann, rae, remote = setup(tmp_path)
+    for version in "12":
+        invoke("promote", "churn", version, "--stage", "Production", repo=ann)
+    own = invoke("proposals", "merge", "churn-v1", repo=ann, code=1).stderr
+    assert "1 approval is needed and none counts: Ann approved what is their own" in own
+    merged = invoke("proposals", "merge", "churn-v1", repo=rae)
+    assert "merged into origin/main: Promote churn v1 to Production\n" == merged.stdout
+    refused = invoke("proposals", "merge", "churn-v2", repo=rae, code=1).stderr
+    assert "registry/churn/stages/Production.yaml: origin/main has v1, the proposal v2" in refused
+    assert "proposed: Promote churn v2 to Production" in invoke("proposals", "refresh", "churn-v2", repo=ann).stdout
+    done = json.loads(invoke("proposals", "merge", "churn-v2", "--json", repo=rae).stdout)
+    assert ("merged", git("rev-parse", "main", cwd=remote), []) == (done["done"], done["commit"], done["remarks"])
+    assert "There are no open proposals.\n" == invoke("proposals", "list", repo=rae).stderr
+    invoke("demote", "churn", "1", repo=ann)
+    closed = invoke("proposals", "close", "churn", repo=rae)
+    assert "closed demote/churn-v1-production: Demote churn v1 from Production\n" == closed.stdout
+    assert "" == git("branch", "--list", "demote/*", cwd=remote)
+
+
+def test_what_others_wrote_cannot_draw_on_the_screen(invoke: Invoke, git_repo: Path) -> None:
+    """Control characters of a branch's commit are shown as escapes, in every view of it."""
+    git("checkout", "-q", "-b", "promote/evil", cwd=git_repo)
+    (git_repo / "a.txt").write_text("\x1b]0;owned\x07\n")
+    git("add", "a.txt", cwd=git_repo)
+    git("commit", "-q", "-m", "Evil\x1b[2J\n\nProposal: promote\nModel: \x1b[31m", cwd=git_repo)
+    git("checkout", "-q", "main", cwd=git_repo)
+    for words in (["list"], ["show", "evil"], ["diff", "evil"], ["diff", "evil", "--text"], ["list", "--json"]):
+        result = invoke("proposals", *words)
+        assert "\x1b" not in result.stdout + result.stderr
+        assert "\x07" not in result.stdout
+    assert "cannot be made anew" in invoke("proposals", "refresh", "evil", code=1).stderr
