@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runstone.errors import InvalidName, SigningFailed, VersionNotAllotted
+from runstone.registry.numbers import highest_here, read_numbers
 from runstone.registry.version import get_version, list_numbers, register_version
 from runstone.tracking.sync import sync
 from runstone.tracking.workspace import Workspace
@@ -109,6 +110,22 @@ print(client.create_model_version('churn', '{model}').version)
         done = list(pool.map(lambda _: run_python(code, cwd=git_repo).stdout.strip(), range(16)))
     assert list(range(1, 17)) == sorted(map(int, done)) == list_numbers(workspace.repo, "churn")
     check_clean(git_repo)
+
+
+def test_the_highest_number_is_found_in_packed_and_loose_refs(
+    workspace: Workspace, model: RunUri, git_repo: Path
+) -> None:
+    """As git lists them; a retired one counts, and a model whose name begins alike does not."""
+    repo = workspace.repo
+    for name in ("churn", "churn", "churn 2"):
+        register_version(workspace, name, model)
+    git("tag", "-a", "-m", "Another", "churn-2@v9", cwd=git_repo)
+    for retired, expected in (("churn@v4!", 4), ("churn@v12!", 12)):
+        git("tag", "-a", "-m", "Retired", retired, cwd=git_repo)
+        assert expected == highest_here(repo, "churn") == read_numbers(repo, "churn").highest
+        git("pack-refs", "--all", cwd=git_repo)
+        assert (expected, 1) == (highest_here(repo, "churn"), highest_here(repo, "churn%202"))
+    assert (0, 13) == (highest_here(repo, "other"), register_version(workspace, "churn", model).version)
 
 
 def test_a_remote_that_is_away(team: Team) -> None:

@@ -22,10 +22,10 @@ from runstone.records.model import VersionBody
 from runstone.registry.numbers import (
     TAGS,
     Numbers,
+    highest_here,
     highest_seen,
     parse_numbers,
     read_all_numbers,
-    read_numbers,
     refuse_other_case,
 )
 from runstone.tracking import push as pushing
@@ -140,7 +140,7 @@ def _can_be_shared(workspace: Workspace, remote: str, commit: str) -> bool:
 
 def _allocate_here(repo: Repository, key: str, body: VersionBody, commit: str, remote: str | None) -> int:
     for _ in range(_ATTEMPTS):
-        highest = max(read_numbers(repo, key).highest, 0 if remote is None else highest_seen(repo, remote, key))
+        highest = max(highest_here(repo, key), 0 if remote is None else highest_seen(repo, remote, key))
         if not highest:
             refuse_other_case(key, read_all_numbers(repo))
         number = highest + 1
@@ -180,8 +180,8 @@ def _message(body: VersionBody, number: int) -> str:
 
 
 def _next_number(repo: Repository, remote: str, key: str, there: Refs) -> int:
-    theirs, ours = parse_numbers(there), read_numbers(repo, key)
-    highest = max(theirs.get(key, Numbers()).highest, ours.highest, highest_seen(repo, remote, key))
+    theirs = parse_numbers(there)
+    highest = max(theirs.get(key, Numbers()).highest, highest_here(repo, key), highest_seen(repo, remote, key))
     if not highest:
         refuse_other_case(key, {*theirs, *read_all_numbers(repo)})
     return highest + 1

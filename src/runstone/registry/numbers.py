@@ -3,6 +3,8 @@
 Nothing is read here of what the tags say, so one that only looks like a version counts, too: its number is taken.
 """
 
+import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -45,6 +47,29 @@ def read_numbers(repo: Repository, key: str) -> Numbers:
 def read_all_numbers(repo: Repository) -> dict[str, Numbers]:
     """The version tags of all models, by key."""
     return parse_numbers(repo.refs.list(f"{TAGS}*@v*"))
+
+
+def highest_here(repo: Repository, key: str) -> int:
+    """The highest number of a model's version tags here; 0 if it has none.
+
+    Asked at every registration, so it reads git's files and starts no process, where git keeps refs in files.
+    """
+    if repo.git_config.get("extensions.refstorage", "files") != "files":
+        return read_numbers(repo, key).highest
+    start = f"{TAGS}{key}@v"
+    try:
+        packed = (repo.common_dir / "packed-refs").read_bytes()
+    except FileNotFoundError:
+        packed = b""
+    found = re.findall(b" " + re.escape(start.encode()) + rb"([1-9][0-9]{0,17})!?$", packed, re.MULTILINE)
+    loose = f"{key}@v"
+    try:
+        with os.scandir(repo.common_dir / "refs" / "tags") as entries:
+            rest = [entry.name.removeprefix(loose) for entry in entries if entry.name.startswith(loose)]
+    except FileNotFoundError:
+        rest = []
+    known = (names.parse_version_number(text.removesuffix("!")) for text in [*map(bytes.decode, found), *rest])
+    return max(filter(None, known), default=0)
 
 
 def highest_seen(repo: Repository, remote: str, key: str) -> int:
