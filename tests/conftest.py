@@ -14,7 +14,7 @@ from tests.sharing import Team, make_team
 from tests.support import git, make_repository
 
 _INHERITED = ("GIT_", "DVC_", "RUNSTONE_", "MLFLOW_", "AWS_", "XDG_")
-_INHERITED += ("CI_", "GITHUB_", "GH_", "GITLAB_", "GITEA_", "FORGEJO_", "JENKINS_")  # not `CI` itself
+_OF_FORGES = ("CI_", "GITHUB_", "GH_", "GITLAB_", "GITEA_", "FORGEJO_", "JENKINS_")  # not `CI` itself
 
 
 def pytest_configure() -> None:
@@ -33,7 +33,7 @@ def isolated_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     """A fresh home folder; no identity, configuration or credential of the person who runs the tests is seen."""
     home = tmp_path_factory.mktemp("home")
     for name in os.environ:
-        if name.startswith(_INHERITED) or name == "EMAIL":
+        if name.startswith((*_INHERITED, *_OF_FORGES)) or name == "EMAIL":
             monkeypatch.delenv(name)
     (home / ".gitconfig").write_text("[init]\n\tdefaultBranch = main\n")
     settings = {

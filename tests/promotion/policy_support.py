@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runstone.git.objects import FILE, TreeEntry
-from runstone.promotion.judgement import Judgement, judge
+from runstone.promotion.rules.judgement import Judgement, judge
 from runstone.records import yaml
 from runstone.registry.version import register_version
 from runstone.tracking.experiment import ensure_experiment

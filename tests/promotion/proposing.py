@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from runstone.client import Client
-from runstone.promotion.propose import Options, Outcome
+from runstone.promotion.proposals.propose import Options, Outcome
 from tests.promotion.support import make_versions, write
 from tests.support import git, make_repository
 

@@ -9,7 +9,7 @@ import pytest
 
 from runstone.git.repository import Repository
 from runstone.promotion.gates import GATES, Verdict, describe
-from runstone.promotion.judgement import judge
+from runstone.promotion.rules.judgement import judge
 from runstone.records import gate as form
 from runstone.records.gate import Gate, read_gate
 from runstone.tracking.workspace import Workspace

@@ -28,7 +28,7 @@ from runstone.registry.changes import (
     StageChange,
     read_changes,
 )
-from runstone.registry.history import read_history
+from runstone.registry.history.line import read_history
 from runstone.registry.state import ModelState, read_states
 from tests.registry.lines import KIM, Line, alias, stage
 from tests.support import make_repository

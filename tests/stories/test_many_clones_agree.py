@@ -15,8 +15,8 @@ import pytest
 from runstone.client import Client
 from runstone.errors import RunstoneError
 from runstone.records.run import Run
-from runstone.registry import gc
-from runstone.registry.removable import Wanted
+from runstone.registry.removal import gc
+from runstone.registry.removal.removable import Wanted
 from runstone.registry.version import register_version
 from runstone.tracking.run import resume_run
 from runstone.tracking.sync import sync

@@ -15,8 +15,8 @@ from runstone.errors import (
     RemoteUnreachable,
     UsageError,
 )
-from runstone.registry.gc import collect, plan
-from runstone.registry.removable import Wanted
+from runstone.registry.removal.gc import collect, plan
+from runstone.registry.removal.removable import Wanted
 from runstone.registry.version import register_version
 from runstone.tracking import edit
 from runstone.tracking.once import Logged, record_run

@@ -50,10 +50,10 @@ def audit(session: Session, since: str | None, until: str | None, name: str | No
     All of it is read from git, offline, and anybody with a clone gets the same rows. Times are UTC.
     """
     from runstone.cli.run_log import parse_moment
-    from runstone.registry.history import read_history
-    from runstone.registry.past import read_present
-    from runstone.registry.timeline import tell
-    from runstone.registry.versions_log import read_version_tags
+    from runstone.registry.history.line import read_history
+    from runstone.registry.history.past import read_present
+    from runstone.registry.history.tags import read_version_tags
+    from runstone.registry.history.timeline import tell
 
     repo = session.light_repo
     first = None if since is None else parse_moment(since)

@@ -12,10 +12,10 @@ from runstone.cli.output import clean, counted, hint
 from runstone.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from runstone.promotion.check import Check
-    from runstone.promotion.ci_context import Context
-    from runstone.promotion.findings import Finding
-    from runstone.promotion.judgement import Judged
+    from runstone.promotion.ci.check import Check
+    from runstone.promotion.ci.context import Context
+    from runstone.promotion.ci.findings import Finding
+    from runstone.promotion.rules.judgement import Judged
 
 FORMATS = ["text", "json", "github", "gitlab"]
 EXIT_CODES = {"pass": 0, "fail": 1, "unknown": 2}
@@ -30,7 +30,7 @@ head_option = click.option("--head", metavar="REV", help="Judge this commit; HEA
 
 def find_context(session: Session, base: str | None, head: str | None) -> "Context":
     """Which commits a command is about."""
-    from runstone.promotion import ci_context
+    from runstone.promotion.ci import context as ci_context
 
     return ci_context.find_context(session.light_repo, base=base, head=head)
 
@@ -74,7 +74,7 @@ def check(
     The policy of the base judges, never that of the proposal. Each finding names file and line, and what to do. Ends
     with 0 if it may be merged, 1 if not, 2 if that cannot be told here.
     """
-    from runstone.promotion.check import check as check_
+    from runstone.promotion.ci.check import check as check_
 
     if as_json and form not in (None, "json"):
         raise click.UsageError(f"--json and --format {form} cannot be used together.")
@@ -94,7 +94,7 @@ def check(
 
 
 def _with_approvals(session: Session, found: "Check") -> "Check":
-    from runstone.promotion.approved import with_approvals
+    from runstone.promotion.ci.approved import with_approvals
 
     return with_approvals(session.workspace.repo, found)
 
@@ -104,7 +104,7 @@ def _print(found: "Check", form: str) -> None:
         click.echo(_document(found, form), nl=False)
         return
     if form == "github":
-        from runstone.promotion.annotations import format_github
+        from runstone.promotion.ci.annotations import format_github
 
         for finding in found.findings:
             click.echo(format_github(finding))
@@ -122,13 +122,13 @@ def _document(found: "Check", form: str) -> str:
     from runstone.tracking.shown import strict
 
     if form == "gitlab":
-        from runstone.promotion.annotations import format_gitlab
+        from runstone.promotion.ci.annotations import format_gitlab
 
         return json.dumps(format_gitlab(found.findings), indent=2, ensure_ascii=False) + "\n"
     if form == "json":
         return json.dumps(strict(as_json(found)), indent=2, ensure_ascii=False, default=str) + "\n"
     if form == "github":
-        from runstone.promotion.annotations import format_github
+        from runstone.promotion.ci.annotations import format_github
 
         return "".join(f"{format_github(finding)}\n" for finding in found.findings)
     return "".join(f"{click.unstyle(_line(finding))}\n" for finding in found.findings)
@@ -136,7 +136,7 @@ def _document(found: "Check", form: str) -> str:
 
 def as_json(found: "Check") -> dict[str, Any]:
     """A check as a program reads it."""
-    from runstone.promotion.described import describe
+    from runstone.promotion.report.described import describe
 
     return {
         "result": found.result,
@@ -176,8 +176,8 @@ def _changes(found: "Check") -> Iterator[str]:
 
 
 def _change(judged: "Judged") -> Iterator[str]:
-    from runstone.promotion.annotations import without_commands
-    from runstone.promotion.described import describe
+    from runstone.promotion.ci.annotations import without_commands
+    from runstone.promotion.report.described import describe
 
     yield click.style(without_commands(clean(describe(judged.change))), bold=True)
     for verdict in judged.verdicts:
@@ -203,7 +203,7 @@ def _add_summary(session: Session, found: "Check") -> None:
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if not path:
         return
-    from runstone.promotion.check import write_report
+    from runstone.promotion.ci.check import write_report
 
     text = write_report(session.workspace, found, limit=300_000)  # GitHub takes 1 MiB
     with Path(path).open("a", encoding="utf-8", errors="replace") as file:

@@ -13,9 +13,9 @@ from runstone.errors import UsageError
 
 if TYPE_CHECKING:
     from runstone.git.repository import Repository
-    from runstone.promotion.webhook import Target
-    from runstone.registry.events import Event
-    from runstone.registry.pushes import RefMove
+    from runstone.promotion.ci.webhook import Target
+    from runstone.registry.history.events import Event
+    from runstone.registry.history.pushes import RefMove
 
 _COLUMNS = [Column("time", "time"), Column("event"), Column("model"), Column("version", "number"), Column("what")]
 
@@ -68,7 +68,7 @@ def events(
     X-MLflow-Signature is HMAC-SHA256 over `<delivery id>.<timestamp>.<body>`. The delivery id of an event is the same
     whenever it is sent, so a repetition can be told. Exit codes: 0 all were delivered, 1 some were not.
     """
-    from runstone.registry.pushes import events_between, events_of_refs, events_of_version, resolve
+    from runstone.registry.history.pushes import events_between, events_of_refs, events_of_version, resolve
 
     if span is None and refs is None and not versions:
         raise click.UsageError("Say what was pushed: OLD..NEW, --version NAME, or --refs FILE.")
@@ -90,7 +90,7 @@ def events(
 
 
 def _target(url: str | None, secret_env: str | None, insecure: bool) -> "Target | None":
-    from runstone.promotion.webhook import Target, check_target
+    from runstone.promotion.ci.webhook import Target, check_target
 
     if url is None:
         if secret_env is not None or insecure:
@@ -107,7 +107,7 @@ def _target(url: str | None, secret_env: str | None, insecure: bool) -> "Target 
 
 
 def _read_moves(repo: "Repository", file: IO[str]) -> "list[RefMove]":
-    from runstone.registry.pushes import RefMove
+    from runstone.registry.history.pushes import RefMove
 
     moves = []
     for number, line in enumerate(file, 1):
@@ -145,7 +145,7 @@ def _row(event: "Event") -> list[Any]:
 
 def _post(target: "Target", found: "Sequence[Event]") -> bool:
     """Send events; whether all were delivered."""
-    from runstone.promotion.webhook import deliver
+    from runstone.promotion.ci.webhook import deliver
 
     lost = 0
     for delivery in deliver(target, found):

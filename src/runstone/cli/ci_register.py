@@ -14,9 +14,9 @@ from runstone.cli.session import EXPERIMENT_NAME, METRIC, MODEL, REMOTE, Session
 from runstone.errors import RunstoneError
 
 if TYPE_CHECKING:
-    from runstone.promotion.notes import Noted
-    from runstone.promotion.registering import Outcome
-    from runstone.promotion.upstream import Upstream
+    from runstone.promotion.ci.notes import Noted
+    from runstone.promotion.ci.registering import Outcome
+    from runstone.promotion.ci.upstream import Upstream
     from runstone.records.policy import Direction
 
 
@@ -75,13 +75,13 @@ def register(
     """
     _check_call(run, best, model, commit, direction, experiment, filter_string, path)
     if run is None and best is None:
-        from runstone.promotion.registering import register_merged
-        from runstone.promotion.upstream import Upstream
+        from runstone.promotion.ci.registering import register_merged
+        from runstone.promotion.ci.upstream import Upstream
 
         upstream = Upstream(session.workspace.repo, remote)
         outcomes: Sequence[Outcome] = register_merged(session.workspace, upstream, commit=commit)
     else:
-        from runstone.promotion.pipeline import best_run, register_run, share
+        from runstone.promotion.ci.pipeline import best_run, register_run, share
 
         assert model is not None
         upstream = share(session.workspace, remote=remote)
@@ -188,8 +188,8 @@ def _write_output(uris: Sequence[str | None]) -> None:
 
 def _note_approvals(session: Session, upstream: "Upstream", since: str | None) -> "list[Noted]":
     """Note who approved what was merged, where a forge can be asked; raises `RunstoneError` where it fails."""
+    from runstone.promotion.ci.notes import record_approvals
     from runstone.promotion.forge import find_forge
-    from runstone.promotion.notes import record_approvals
 
     forge = find_forge(session.workspace.repo, upstream.remote) if upstream.remote is not None else None
     if forge is None:

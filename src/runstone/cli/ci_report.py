@@ -29,12 +29,12 @@ def report(
 
     Ends with 0 if it may be merged, 1 if not, 2 if that cannot be told here.
     """
-    from runstone.promotion.check import check, write_report
-    from runstone.promotion.report import NO_LIMIT
+    from runstone.promotion.ci.check import check, write_report
+    from runstone.promotion.report.report import NO_LIMIT
 
     found = check(session.workspace, find_context(session, base, head))
     if comment:
-        from runstone.promotion.comment import comment_limit, post_report
+        from runstone.promotion.ci.comment import comment_limit, post_report
 
         repo = session.workspace.repo
         text = write_report(session.workspace, found, limit=comment_limit(repo))

@@ -13,7 +13,7 @@ from runstone.cli.session import EXPERIMENT, RUN, Session, pass_session, progres
 
 if TYPE_CHECKING:
     from runstone.records.experiment import Experiment
-    from runstone.registry.gc import Plan
+    from runstone.registry.removal.gc import Plan
 
 _SHOWN = 20
 
@@ -53,8 +53,8 @@ def gc(
     A run's record leaves the branch; its history keeps it. What a registered version, a child or a repetition needs
     stays, and so does what DVC files of this repository name.
     """
-    from runstone.registry.gc import collect, plan
-    from runstone.registry.removable import Wanted
+    from runstone.registry.removal.gc import collect, plan
+    from runstone.registry.removal.removable import Wanted
 
     if not (dry_run or yes) and (form == "json" or not sys.stdin.isatty()):
         raise click.UsageError("There is nobody here to ask. Look first with --dry-run; then --yes removes it.")

@@ -28,7 +28,7 @@ def guard(session: Session) -> None:
     Exit codes: 0 let it in, 1 refuse it, 2 it cannot be judged.
     """
     from runstone.git.process import admit_quarantine
-    from runstone.promotion.guard import judge_push, parse_updates
+    from runstone.promotion.proof.guard import judge_push, parse_updates
 
     admit_quarantine()
     repo = session.workspace.repo

@@ -62,7 +62,7 @@ def hooks() -> None:
 @click.pass_context
 def secrets(ctx: click.Context, session: Session, files: Sequence[Path]) -> None:
     """Refuse files with text that looks like a secret: keys, tokens, passwords. The text itself is not shown."""
-    from runstone.promotion.staged import find_secrets
+    from runstone.promotion.ci.staged import find_secrets
 
     found = find_secrets(session.workspace.repo, files)
     for each in found:
@@ -89,7 +89,7 @@ def large_files(ctx: click.Context, session: Session, files: Sequence[Path], max
     """Refuse files that are too large for git, which keeps every version of them for ever."""
     from shlex import quote
 
-    from runstone.promotion.staged import find_large
+    from runstone.promotion.ci.staged import find_large
 
     found = find_large(session.workspace.repo, files, max_size)
     for each in found:
@@ -114,7 +114,7 @@ def stage_guard(ctx: click.Context, session: Session) -> None:
 
     Only where runstone.yaml says `promotion: review`; commits on other branches are proposals, and merges are reviews.
     """
-    from runstone.promotion.staged import find_unreviewed
+    from runstone.promotion.ci.staged import find_unreviewed
 
     found = find_unreviewed(session.workspace.repo)
     for path in found:

@@ -10,7 +10,7 @@ from runstone.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
     from runstone.git.repository import Repository
-    from runstone.promotion.ci_files import System
+    from runstone.promotion.ci.templates import System
 
 
 @command(
@@ -86,7 +86,7 @@ def init(
 
 def _write_files(repo: "Repository", ci: "System | None", *, codeowners: bool, guard: bool, force: bool) -> list[str]:
     """Write what was asked for and tell of each file; those to commit."""
-    from runstone.promotion.ci_files import write_ci, write_codeowners, write_guard
+    from runstone.promotion.ci.templates import write_ci, write_codeowners, write_guard
 
     files = write_ci(repo, ci, force=force) if ci is not None else []
     if codeowners:

@@ -23,11 +23,11 @@ from runstone.cli.session import MODEL, Session, pass_session
 
 if TYPE_CHECKING:
     from runstone.git.repository import Repository
-    from runstone.registry.blame import Holding
-    from runstone.registry.history import Entry, History
-    from runstone.registry.past import Past, PastModel
+    from runstone.registry.history.blame import Holding
+    from runstone.registry.history.line import Entry, History
+    from runstone.registry.history.past import Past, PastModel
+    from runstone.registry.history.timeline import Happening
     from runstone.registry.people import Person
-    from runstone.registry.timeline import Happening
 
 _COLUMNS = [
     Column("time", "time"),
@@ -72,10 +72,10 @@ def history(session: Session, name: str, stage: str | None, form: Form) -> None:
     All of it is read from git, offline. Who approved is told as merges, trailers and notes say; whether that was
     enough, `runstone verify` says.
     """
-    from runstone.registry.history import read_history
-    from runstone.registry.past import read_present
-    from runstone.registry.timeline import tell
-    from runstone.registry.versions_log import read_version_tags
+    from runstone.registry.history.line import read_history
+    from runstone.registry.history.past import read_present
+    from runstone.registry.history.tags import read_version_tags
+    from runstone.registry.history.timeline import tell
 
     repo = session.light_repo
     key = read_present(repo, name).state.key
@@ -114,7 +114,7 @@ def at(session: Session, when: str, name: str | None, form: Form) -> None:
     The registry of an instant is what the default branch said after the last commit that came onto it by then, by the
     clock of who put it there, and the version tags made by then.
     """
-    from runstone.registry.past import find_model
+    from runstone.registry.history.past import find_model
 
     repo = session.light_repo
     past, what = _read_past(repo, when)
@@ -145,9 +145,9 @@ def blame(session: Session, name: str, place: str | None, form: Form) -> None:
     """Show for each version of MODEL that is in a stage or under an alias since when it is there, by which commit, who
     proposed, merged and approved that, by which request, and what it is: its run, code and data.
     """
-    from runstone.registry.blame import blame as find_blame
-    from runstone.registry.history import read_history
-    from runstone.registry.past import read_present
+    from runstone.registry.history.blame import blame as find_blame
+    from runstone.registry.history.line import read_history
+    from runstone.registry.history.past import read_present
 
     repo = session.light_repo
     model = read_present(repo, name)
@@ -247,7 +247,7 @@ def _cut(text: str | None, is_blob: bool) -> str | None:
 def _read_past(repo: "Repository", when: str) -> "tuple[Past, str]":
     """The registry as of what was asked for, and in words what that was taken to be."""
     from runstone.cli.run_log import parse_moment
-    from runstone.registry.past import read_past, read_past_commit
+    from runstone.registry.history.past import read_past, read_past_commit
 
     try:
         moment = parse_moment(when, is_end=True)

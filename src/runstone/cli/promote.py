@@ -11,7 +11,7 @@ from runstone.cli.output import Form, clean, emit_json, hint, json_option
 from runstone.cli.session import ALIAS, MODEL, REMOTE, Session, Word, pass_session, progress
 
 if TYPE_CHECKING:
-    from runstone.promotion.propose import Options, Outcome
+    from runstone.promotion.proposals.propose import Options, Outcome
 
 STAGE = Word("stage", "stages")
 
@@ -38,7 +38,7 @@ def change_options(function: Callable[..., Any]) -> Callable[..., Any]:
         **options: Any,
     ) -> Any:
         def make(**more: Any) -> "Options":
-            from runstone.promotion.propose import Options
+            from runstone.promotion.proposals.propose import Options
 
             return Options(
                 propose=propose or draft,

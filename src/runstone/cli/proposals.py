@@ -12,8 +12,8 @@ from runstone.cli.session import REMOTE, Session, Word, pass_session
 
 if TYPE_CHECKING:
     from runstone.git.repository import Repository
-    from runstone.promotion.look import View
-    from runstone.promotion.proposal import Proposal
+    from runstone.promotion.proposals.look import View
+    from runstone.promotion.proposals.proposal import Proposal
     from runstone.registry.changes import Change
 
 PROPOSAL = Word("proposal", "proposals")
@@ -59,7 +59,7 @@ def proposals() -> None:
 @pass_session
 def list_(session: Session, merged: bool, offline: bool, remote: str | None, form: Form) -> None:
     """List the open proposals, the newest first: what they change, who made them, how they stand to the branch."""
-    from runstone.promotion.proposals import list_proposals
+    from runstone.promotion.proposals.listing import list_proposals
 
     repo = session.workspace.repo
     view = _look(session, offline, remote)
@@ -87,7 +87,7 @@ def list_(session: Session, merged: bool, offline: bool, remote: str | None, for
 def show(session: Session, name: str, offline: bool, remote: str | None, form: Form) -> None:
     """Show a proposal: who made it, how it stands, and the report on what it changes."""
     view, proposal = _find(session, name, offline, remote)
-    from runstone.promotion.bring import bring_runs
+    from runstone.promotion.proposals.bring import bring_runs
 
     with asking() as tell:
         bring_runs(session.workspace.repo, view, proposal, tell)
@@ -144,7 +144,7 @@ def diff(session: Session, name: str, text: bool, offline: bool, remote: str | N
     if form == "json":
         emit_json([_change(each) for each in changes])
         return
-    from runstone.promotion.described import describe
+    from runstone.promotion.report.described import describe
 
     for each in changes:
         click.echo(clean(describe(each)))
@@ -168,7 +168,7 @@ def merge(session: Session, name: str, remote: str | None, form: Form) -> None:
     The gates are judged and the approvals counted first, by the policy of the default branch. Where that branch is
     checked out, the work tree goes along; nothing else in it is touched.
     """
-    from runstone.promotion.merge import merge_proposal
+    from runstone.promotion.proposals.merge import merge_proposal
 
     with asking() as tell:
         done = merge_proposal(session.workspace, name, remote=remote, progress=tell)
@@ -193,7 +193,7 @@ def merge(session: Session, name: str, remote: str | None, form: Form) -> None:
 @pass_session
 def close(session: Session, name: str, remote: str | None) -> None:
     """Close a proposal without merging it: its branch goes, here and on the remote."""
-    from runstone.promotion.close import close as close_proposal
+    from runstone.promotion.proposals.close import close as close_proposal
 
     with asking() as tell:
         proposal, left = close_proposal(session.workspace.repo, name, remote=remote, progress=tell)
@@ -219,8 +219,8 @@ def refresh(session: Session, name: str, no_push: bool, remote: str | None, form
 
     Whoever does so becomes its author, and can no longer be the one to approve it.
     """
-    from runstone.promotion.propose import Options
-    from runstone.promotion.refresh import refresh as refresh_proposal
+    from runstone.promotion.proposals.propose import Options
+    from runstone.promotion.proposals.refresh import refresh as refresh_proposal
 
     with asking() as tell:
         options = Options(push=not no_push, remote=remote, progress=tell)
@@ -234,14 +234,14 @@ def refresh(session: Session, name: str, no_push: bool, remote: str | None, form
 
 
 def _look(session: Session, offline: bool, remote: str | None) -> "View":
-    from runstone.promotion.look import look
+    from runstone.promotion.proposals.look import look
 
     with asking() as tell:
         return look(session.workspace.repo, ask=not offline, may_fail=True, remote=remote, progress=tell)
 
 
 def _find(session: Session, name: str, offline: bool, remote: str | None) -> "tuple[View, Proposal]":
-    from runstone.promotion.proposals import find_proposal
+    from runstone.promotion.proposals.listing import find_proposal
 
     view = _look(session, offline, remote)
     return view, find_proposal(session.workspace.repo, view, name)
@@ -250,7 +250,7 @@ def _find(session: Session, name: str, offline: bool, remote: str | None) -> "tu
 def _report(session: Session, view: "View", proposal: "Proposal") -> str:
     from dataclasses import replace
 
-    from runstone.promotion.request import report_of
+    from runstone.promotion.proposals.request import report_of
 
     if proposal.state == "merged":  # told as of when it was made
         view = replace(view, tip=proposal.base)
@@ -266,7 +266,7 @@ def _changes(repo: "Repository", proposal: "Proposal") -> "Sequence[Change]":
 def _change(change: "Change") -> dict[str, Any]:
     from dataclasses import asdict
 
-    from runstone.promotion.described import describe
+    from runstone.promotion.report.described import describe
 
     kind = type(change).__name__.removesuffix("Change").lower()
     return {"kind": kind, **asdict(change), "text": describe(change)}

@@ -12,7 +12,7 @@ from runstone.cli.promote import asking, change_options, say_outcome
 from runstone.cli.session import MODEL, RUN, Session, pass_session
 
 if TYPE_CHECKING:
-    from runstone.promotion.propose import Options
+    from runstone.promotion.proposals.propose import Options
 
 
 @command(

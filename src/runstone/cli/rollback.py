@@ -11,7 +11,7 @@ from runstone.cli.promote import BYPASS, STAGE, asking, change_options, say_outc
 from runstone.cli.session import ALIAS, MODEL, Session, pass_session
 
 if TYPE_CHECKING:
-    from runstone.promotion.propose import Options
+    from runstone.promotion.proposals.propose import Options
 
 
 @command(

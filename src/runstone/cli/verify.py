@@ -9,7 +9,7 @@ from runstone.cli.output import Form, clean, counted, emit_json, json_option
 from runstone.cli.session import MODEL, Session, pass_session, progress
 
 if TYPE_CHECKING:
-    from runstone.promotion.verify import Verified
+    from runstone.promotion.proof.verify import Verified
 
 
 @command(
@@ -36,7 +36,7 @@ def verify(session: Session, what: str | None, deep: bool, no_artifacts: bool, f
 
     Exit codes: 0 it all holds, 1 something is broken, 2 something cannot be told here (the message says why).
     """
-    from runstone.promotion.verify import verify as verify_all
+    from runstone.promotion.proof.verify import verify as verify_all
 
     key, versions = (None, None) if what is None else _chosen(session, what)
     with progress("verifying") as tell:

@@ -81,8 +81,8 @@ def stages(session: "Session", ctx: "click.Context", incomplete: str) -> Words:
 
 def proposals(session: "Session", ctx: "click.Context", incomplete: str) -> Words:
     """The open proposals, by what was seen of the remote last."""
-    from runstone.promotion.look import look
-    from runstone.promotion.proposals import list_proposals
+    from runstone.promotion.proposals.listing import list_proposals
+    from runstone.promotion.proposals.look import look
 
     repo = session.workspace.repo
     return [(each.name, each.subject) for each in list_proposals(repo, look(repo, ask=False))]

@@ -7,7 +7,7 @@ from runstone.errors import InvalidValue, ReviewRequired
 from runstone.tracking.workspace import Workspace
 
 if TYPE_CHECKING:
-    from runstone.promotion.propose import Maker, Options, Outcome
+    from runstone.promotion.proposals.propose import Maker, Options, Outcome
     from runstone.registry.version import ModelVersion
 
 
@@ -47,7 +47,7 @@ class PromotionVerbs:
             GatesNotPassed: It was to be made at once, and the gates do not let it through.
             TransitionRefused, UnknownStage, VersionNotFound …: See `promotion.plan.plan`.
         """
-        from runstone.promotion import wishes
+        from runstone.promotion.proposals import wishes
 
         wish = wishes.promotion(
             version,
@@ -70,7 +70,7 @@ class PromotionVerbs:
         options: "Options | None" = None,
     ) -> "Outcome":
         """Take a version out of its stage: to another one, else to the stage's `previous`, else to none."""
-        from runstone.promotion import wishes
+        from runstone.promotion.proposals import wishes
 
         wish = wishes.demotion(version, to=to, bypass=self._redacted(bypass), why=self._redacted(message))
         return self._carry_out(name, wish, options)
@@ -91,7 +91,7 @@ class PromotionVerbs:
         Raises:
             NoFormerHolder: Nothing else ever stood there.
         """
-        from runstone.promotion import wishes
+        from runstone.promotion.proposals import wishes
 
         texts = {"bypass": self._redacted(bypass), "why": self._redacted(message)}
         wish = wishes.rollback(self._workspace.repo, stage=stage, alias=alias, to=to, **texts)
@@ -109,7 +109,7 @@ class PromotionVerbs:
     ) -> "Outcome":
         """Propose that a model which a run logged becomes the next version: `runs:/<run id>/<path>`."""
         from runstone import uris
-        from runstone.promotion.register import propose_registration
+        from runstone.promotion.proposals.register import propose_registration
 
         uri = uris.parse_uri(source)
         if not isinstance(uri, uris.RunUri):
@@ -132,13 +132,13 @@ class PromotionVerbs:
         Raises:
             ReviewRequired: The project reviews such changes; it names the proposal that was opened, or is open.
         """
-        from runstone.promotion import wishes
+        from runstone.promotion.proposals import wishes
 
         self._at_once(name, wishes.promotion(version, alias=alias), f"{name}@{alias}")
 
     def delete_registered_model_alias(self, name: str, alias: str) -> None:
         """Remove an alias: one commit on the default branch. Raises `ReviewRequired` as the other one."""
-        from runstone.promotion import wishes
+        from runstone.promotion.proposals import wishes
 
         self._at_once(name, wishes.removal(alias), f"{name}@{alias}")
 
@@ -159,7 +159,7 @@ class PromotionVerbs:
         Raises:
             ReviewRequired: The project reviews such changes; it names the proposal that was opened, or is open.
         """
-        from runstone.promotion import wishes
+        from runstone.promotion.proposals import wishes
         from runstone.registry.version import get_version
 
         wish = wishes.transition(int(version), stage, archive_existing=archive_existing_versions)
@@ -172,7 +172,7 @@ class PromotionVerbs:
             raise ReviewRequired(what, outcome.plan.branch, outcome.asked.url)
 
     def _carry_out(self, name: str, wish: "Maker", options: "Options | None") -> "Outcome":
-        from runstone.promotion.direct import carry_out
+        from runstone.promotion.proposals.direct import carry_out
         from runstone.registry.model import find_key
 
         return carry_out(self._workspace, find_key(self._workspace.repo, name), wish, options)

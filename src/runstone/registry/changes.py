@@ -12,7 +12,7 @@ from runstone.records.model_file import ModelFile
 from runstone.records.policy import NO_STAGE
 from runstone.records.registration import Registration
 from runstone.records.version_notes import VersionNotes
-from runstone.registry.facts import Facts
+from runstone.registry.history.facts import Facts
 from runstone.registry.layout import Place, parse_path
 from runstone.registry.state import ModelState
 

@@ -3,7 +3,7 @@
 import math
 
 from runstone.promotion.gates.protocol import Answer, Candidate, failed, passed, run_not_here, unknown
-from runstone.promotion.versions import TaggedVersion
+from runstone.promotion.rules.versions import TaggedVersion
 from runstone.records.document import Document
 
 _ROUNDING = 1e-12

@@ -11,8 +11,8 @@ from typing import Literal, Protocol
 
 from runstone.errors import NewerFormat, ObjectMissing, RecordInvalid
 from runstone.git.runs.branch import Draft, Recorded
-from runstone.promotion.approvals import read_config
-from runstone.promotion.versions import TaggedVersion
+from runstone.promotion.rules.approvals import read_config
+from runstone.promotion.rules.versions import TaggedVersion
 from runstone.records.document import Document
 from runstone.records.policy import Policy
 from runstone.registry.card import read_card

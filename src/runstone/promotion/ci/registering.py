@@ -1,0 +1,309 @@
+"""`ci register`: makes versions of what merged requests ask for, or of what a pipeline has just logged.
+
+One request gives one version, however many jobs work at it at once: a job tries for number N only when it has read the
+bodies of all versions below N, and none of them is what it is about to make. The push of the tag N is a compare-and-
+swap, so of two jobs one gets N, and the other reads N before it tries for N + 1. A job that is killed leaves a version
+or none, and the next one goes on.
+"""
+
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from shlex import quote
+from typing import Literal
+
+from runstone import names
+from runstone.errors import (
+    InvalidName,
+    NewerFormat,
+    RecordInvalid,
+    RegistrationRefused,
+    RemoteBusy,
+    RunstoneError,
+)
+from runstone.errors.base import some
+from runstone.git import signing
+from runstone.git.repository import Repository
+from runstone.git.runs import layout
+from runstone.git.runs.branch import Draft, Recorded
+from runstone.promotion.ci.upstream import Tagged, Upstream
+from runstone.records import yaml
+from runstone.records.model import ModelReference, VersionBody
+from runstone.records.model_file import ModelFile
+from runstone.records.registration import Registration
+from runstone.registry.branch import list_folder, read_file
+from runstone.registry.held import need_bytes
+from runstone.registry.layout import Place
+from runstone.registry.numbers import highest_seen, refuse_other_case
+from runstone.tracking.workspace import Workspace
+from runstone.uris import ModelUri, RunUri
+
+_ATTEMPTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one request.
+
+    Attributes:
+        model: The model's name.
+        run: The run whose model is asked for.
+        path: The model folder among its artifacts; empty where the request cannot be read.
+        state: `made`, `present` where a version of it was there, or `refused`.
+        version: The number, where there is a version.
+        file: The file that asks for it, if one does.
+        why: Why it was refused.
+    """
+
+    model: str
+    run: str
+    path: str
+    state: Literal["made", "present", "refused"]
+    version: int | None = None
+    file: str | None = None
+    why: str = ""
+
+    @property
+    def uri(self) -> str | None:
+        """`models:/churn/4`; None where there is no version."""
+        return None if self.version is None else str(ModelUri(self.model, version=self.version))
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A registration request as the default branch holds it.
+
+    Attributes:
+        key: The model's folder.
+        first: The name that the folder is made of; the model may have been renamed since.
+        model: Its present name.
+        file: The file.
+        registration: What it says.
+    """
+
+    key: str
+    first: str
+    model: str
+    file: str
+    registration: Registration
+
+    def outcome(self, state: Literal["made", "present"], version: int) -> Outcome:
+        """What became of it."""
+        return Outcome(self.model, self.registration.run, self.registration.path, state, version, self.file)
+
+    def refused(self, why: str) -> Outcome:
+        """As `outcome`."""
+        return Outcome(self.model, self.registration.run, self.registration.path, "refused", file=self.file, why=why)
+
+
+def register_merged(workspace: Workspace, upstream: Upstream, *, commit: str | None = None) -> list[Outcome]:
+    """Make a version of every registration request on the default branch that none meets yet.
+
+    Args:
+        workspace: The repository.
+        upstream: Its remote.
+        commit: Which commit of the default branch counts; the remote's newest if None.
+
+    Returns:
+        What became of each request, in the order of their files. A bad one does not stop the others.
+
+    Writes:
+        Annotated git tags, on the remote by compare-and-swap and then here; objects and remote-tracking refs that the
+        work needs.
+
+    Raises:
+        RemoteUnreachable: The remote cannot be asked.
+        UsageError: The default branch does not have `commit`.
+    """
+    outcomes: dict[str, Outcome] = {}
+    requests = []
+    for read in read_requests(workspace.repo, upstream.merged_commit(commit)):
+        if isinstance(read, Outcome):
+            outcomes[read.file or ""] = read
+        else:
+            requests.append(read)
+    upstream.bodies(tag for request in requests for tag in _on_commit(upstream, request).values())  # all at once
+    pending = []
+    for request in requests:
+        met = find_version(upstream, request.key, _on_commit(upstream, request), request.registration)
+        if met is None:
+            pending.append(request)
+        else:
+            outcomes[request.file] = request.outcome("present", met)
+    on_line = upstream.bring_runs({request.registration.commit for request in pending}) if pending else set()
+    for request in pending:
+        try:
+            outcomes[request.file] = _register(workspace, upstream, request, on_line)
+        except RunstoneError as error:
+            outcomes[request.file] = request.refused(str(error))
+    return [outcomes[file] for file in sorted(outcomes)]
+
+
+def read_requests(repo: Repository, commit: str) -> list[Request | Outcome]:
+    """The registration requests at a commit, in the order of their files; those that cannot be read are refused."""
+    found: list[Request | Outcome] = []
+    registry = repo.config.registry
+    for key, folder in sorted(list_folder(repo, commit, registry).items()):
+        place = f"{registry}/{key}/registrations"
+        entries = list_folder(repo, commit, place) if folder.is_tree else {}
+        files = [name for name in sorted(entries) if name.endswith(".yaml") and entries[name].is_file]
+        if not files:
+            continue
+        try:
+            first, model = first_name(key, _present_name(repo, commit, key))
+        except RunstoneError as error:
+            found += [Outcome(key, file[:-5], "", "refused", file=f"{place}/{file}", why=str(error)) for file in files]
+            continue
+        for file in files:
+            run = file.removesuffix(".yaml")
+            path = Place("registration", key, run).path(registry)
+            where = f"{path} at {commit[:7]}"
+            try:
+                read = Registration.from_document(yaml.load(repo.objects.blob(entries[file].oid), where), where)
+                if read.run != run:
+                    raise RecordInvalid(where, f"`run` must be the name of the file, but is {read.run!r}")
+                found.append(Request(key, first, model, path, read))
+            except (RecordInvalid, NewerFormat) as error:
+                found.append(Outcome(model, run, "", "refused", file=path, why=str(error)))
+    return found
+
+
+def _present_name(repo: Repository, commit: str, key: str) -> str | None:
+    path = Place("model", key).path(repo.config.registry)
+    text = read_file(repo, commit, path)
+    where = f"{path} at {commit[:7]}"
+    return None if text is None else ModelFile.from_document(yaml.load(text, where), where).name
+
+
+def first_name(key: str, present: str | None) -> tuple[str, str]:
+    """The name that a model's folder and tags are made of, and its present one.
+
+    Raises:
+        InvalidName: The folder is named as Runstone names none, so that no tag can be made for it.
+    """
+    decoded = names.decode_component(key)
+    for name in (present, decoded):  # of a name too long for a path the key tells a part only
+        if name and names.encode_component(names.check_name("model", name)) == key:
+            return name, present or name
+    raise InvalidName("model", decoded, f"its folder would be {names.encode_component(decoded)}, and not {key}")
+
+
+def make_body(
+    workspace: Workspace,
+    model: str,
+    recorded: Recorded,
+    reference: ModelReference,
+    *,
+    description: str | None = None,
+    tags: dict[str, str] | None = None,
+) -> VersionBody:
+    """What the tag of a version says of a model that a run logged, once its bytes are known to be there.
+
+    Raises:
+        RunstoneError: The run is deleted.
+        ArtifactMissing, RemoteFailed: Its bytes are nowhere, or the DVC remote cannot be asked.
+    """
+    run = recorded.run
+    if run.lifecycle == "deleted":
+        raise RunstoneError(f"Run {run.id} is deleted. Restore it: `runstone runs restore {run.id}`")
+    remote = workspace.artifacts.remote()
+    if remote is not None:  # a remote that cannot be asked is no yes here: a version is for good
+        remote.need_folder()
+        remote.missing([reference.digest.removeprefix("md5:")])
+    need_bytes(workspace, RunUri(run.id, reference.path), recorded, reference)
+    return VersionBody(
+        model=model,
+        run=run.id,
+        record=recorded.folder,
+        path=reference.path,
+        digest=reference.digest,
+        flavors=reference.flavors,
+        size=reference.size,
+        signature=reference.signature,
+        description=description,
+        tags=tags or {},
+    )
+
+
+def allocate(upstream: Upstream, key: str, body: VersionBody, commit: str) -> tuple[int, bool]:
+    """Make the next version of a model, unless there is one of the same run and path; why this is sure stands above.
+
+    Returns:
+        The number, and whether it was made now.
+
+    Raises:
+        InvalidName: The model differs from another by case alone.
+        PushRefused, RemoteBusy: The remote does not take the tag.
+    """
+    repo = upstream.repo
+    for attempt in range(1, _ATTEMPTS + 1):
+        met = find_version(upstream, key, upstream.versions(key), body)
+        if met is not None:
+            return met, False
+        refuse_other_case(key, upstream.models)
+        number = max(upstream.highest(key), highest_seen(repo, upstream.remote or "", key)) + 1
+        tag = f"{key}@v{number}"
+        message = f"{body.model} version {number}\n\n{yaml.dump(body.to_document())}"
+        if upstream.create_version(key, number, _write_tag(repo, tag, commit, message)):
+            return number, True
+        time.sleep(random.SystemRandom().uniform(0, min(0.02 * 2**attempt, 1.0)))
+        upstream.look()
+    raise RemoteBusy(upstream.remote or "this repository", tag, _ATTEMPTS, "others were faster")
+
+
+def _write_tag(repo: Repository, tag: str, commit: str, message: str) -> str:
+    """Write the object of an annotated tag, signed where git is set to sign tags."""
+    text = f"object {commit}\ntype commit\ntag {tag}\ntagger {repo.identity('committer')}\n\n{message.rstrip()}\n"
+    payload = text.encode("utf-8", "surrogateescape")
+    return repo.objects.write("tag", payload + (signing.sign(repo, payload) or b""))
+
+
+def find_version(
+    upstream: Upstream, key: str, tags: Mapping[int, Tagged], wanted: Registration | VersionBody
+) -> int | None:
+    """The lowest of some versions of a model that is of this run and path; None if none is. Retired ones count."""
+    bodies = upstream.bodies(tags.values())
+    for number in sorted(tags):
+        body = bodies.get(tags[number].oid)
+        if body is None or not body.model or names.encode_component(body.model) != key:
+            continue  # no reader takes it for a version of this model
+        if (body.run, body.path) == (wanted.run, wanted.path):
+            return number
+    return None
+
+
+def _on_commit(upstream: Upstream, request: Request) -> dict[int, Tagged]:
+    """The versions on the request's own commit: mostly the one that met it, so that no other is brought to see that."""
+    tags = upstream.versions(request.key)
+    return {number: tag for number, tag in tags.items() if tag.commit == request.registration.commit}
+
+
+def _register(workspace: Workspace, upstream: Upstream, request: Request, on_line: set[str]) -> Outcome:
+    asked, repo = request.registration, workspace.repo
+
+    def refuse(why: str, step: str = "") -> RegistrationRefused:
+        again = f"`runstone register {quote(request.model)} --run {quote(asked.run)} --propose`"
+        return RegistrationRefused(request.file, why, step or f"Ask for it anew: {again}")
+
+    if asked.commit not in on_line:
+        where = f"the branch `{repo.config.branch}` of `{upstream.remote or 'this repository'}`"
+        raise refuse(f"its commit {asked.commit[:12]} is not on {where}", "Share the run: `runstone sync`")
+    place = layout.parse_run_folder(asked.record)
+    recorded = Draft(repo, asked.commit).run(asked.record)
+    if place is None or recorded is None or not place.run_id == recorded.run.id == asked.run:
+        raise refuse(f"`{asked.record}` in {asked.commit[:12]} is not the record of this run")
+    reference = next((each for each in recorded.run.models if each.path == asked.path), None)
+    if reference is None:
+        logged = some([each.path for each in recorded.run.models]) or "none"
+        raise refuse(f"the run logged no model `{asked.path}`; it logged {logged}")
+    if reference.digest != asked.digest:
+        raise refuse(f"its digest is {asked.digest}, and the run recorded {reference.digest}")
+    present = Draft(repo, upstream.runs).run(asked.record)
+    if present is None or present.run.lifecycle == "deleted":
+        raise refuse("the run was deleted since", f"Restore it: `runstone runs restore {quote(asked.run)}`")
+    body = make_body(
+        workspace, request.first, recorded, reference, description=asked.description, tags=dict(asked.tags)
+    )
+    number, is_new = allocate(upstream, request.key, body, asked.commit)
+    return request.outcome("made" if is_new else "present", number)

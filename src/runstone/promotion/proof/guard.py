@@ -1,0 +1,170 @@
+"""What a shared bare repository lets in, asked by its pre-receive hook: changes of the registry that were approved,
+version tags that are new, and runs that come on top.
+
+The same rules as `verify`, applied before instead of after: what it refuses never becomes history.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from runstone import names
+from runstone.errors import InvalidValue, NewerFormat, RecordInvalid
+from runstone.git.repository import Repository
+from runstone.promotion.proof.provenance import read_tag
+from runstone.promotion.proof.verify import registry_commits, review_of
+from runstone.promotion.rules.approvals import read_config
+from runstone.registry.branch import default_branch
+from runstone.registry.people import NOTES_REF
+from runstone.registry.state import read_policy
+
+_HEADS = "refs/heads/"
+_TAGS = "refs/tags/"
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One ref that a push would move; None stands for no object."""
+
+    ref: str
+    old: str | None
+    new: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A ref that must not be moved so, and why."""
+
+    ref: str
+    why: str
+
+
+def parse_updates(repo: Repository, lines: Iterable[str]) -> list[Update]:
+    """Read what git hands to a pre-receive hook: `<old> <new> <ref>`, one a line.
+
+    Raises:
+        InvalidValue: A line is something else.
+    """
+    updates = []
+    for line in lines:
+        old, _, rest = line.rstrip("\n").partition(" ")
+        new, _, ref = rest.partition(" ")
+        if not ref.startswith("refs/") or not (repo.objects.is_id(old) and repo.objects.is_id(new)):
+            form = "`<old> <new> <ref>`, as git hands it to a pre-receive hook"
+            raise InvalidValue(f"A line must be {form}, but is {line[:80]!r}.")
+        updates.append(Update(ref, *(None if oid == repo.objects.zero else oid for oid in (old, new))))
+    return updates
+
+
+def judge_push(repo: Repository, updates: Sequence[Update]) -> list[Refusal]:
+    """What of a push must not be taken; nothing of it, if anything is named.
+
+    Args:
+        repo: The repository that is pushed to; its refs still are as they were.
+        updates: What the push would do.
+    """
+    default = f"{_HEADS}{default_branch(repo)}"
+    refused: list[Refusal] = []
+    for update in updates:
+        if update.ref == default:
+            refused += (Refusal(update.ref, why) for why in _branch(repo, update))
+        elif update.ref in (repo.runs_ref, NOTES_REF):
+            refused += (Refusal(update.ref, why) for why in _append_only(repo, update))
+    return [*refused, *_tags(repo, updates)]
+
+
+def _branch(repo: Repository, update: Update) -> Iterator[str]:
+    """Each commit that comes on top is judged by the one before it."""
+    old, new = update.old, update.new
+    if old is None:
+        return  # nothing is guarded yet
+    if new is None or _is_behind(repo, old, new):
+        if _is_guarded(repo, old):
+            yield "it holds reviewed changes of the registry, which a push that is no fast-forward would take back"
+        return
+    _, out = repo.git("rev-list", "--first-parent", "--reverse", "--end-of-options", new, f"^{old}")
+    line = out.decode().split()
+    start = repo.objects.commit(line[0]).parents[:1] if line else (old,)
+    if start != (old,):  # the branch came in by the side, so that the pushed line would count as the reviewed one
+        if _is_guarded(repo, old):
+            step = "`git fetch && git checkout -B main origin/main && git merge --no-ff YOUR-BRANCH`"
+            yield f"its first parents lead past {old[:7]}, where it is. Merge into it, not it into yours: {step}"
+        return
+    for commit in registry_commits(repo, new, old):
+        for each in review_of(repo, commit).breaks:
+            yield f"{each}. Propose it: `runstone promote … --propose`, and have somebody else merge it"
+
+
+def _append_only(repo: Repository, update: Update) -> Iterator[str]:
+    if update.old is not None and (update.new is None or _is_behind(repo, update.old, update.new)):
+        yield "it only ever grows, and this would take something back. Bring what is there first: `runstone sync`"
+
+
+def _tags(repo: Repository, updates: Sequence[Update]) -> Iterator[Refusal]:
+    """Version tags are made once, in the order of their numbers, on commits of the branch of runs."""
+    pushed = [(update, names.parse_version_tag(update.ref.removeprefix(_TAGS))) for update in updates]
+    versions = [(update, tag) for update, tag in pushed if tag is not None and update.ref.startswith(_TAGS)]
+    if not versions:
+        return
+    highest = _highest(repo)
+    for update, (key, number, is_retired) in sorted(versions, key=lambda each: (each[1][0], each[1][2], each[1][1])):
+        if update.old is not None:
+            deed = "deleted" if update.new is None else "moved"
+            step = f"Retire the version: `runstone models retire {key} {number}`"
+            yield Refusal(update.ref, f"a version is never {deed}. {step}")
+            continue
+        if update.new is None:
+            continue
+        why = _why_no_version(repo, update, key, is_retired, updates)
+        if why is None and not is_retired and number != highest.get(key, 0) + 1:
+            why = f"the next version of {names.decode_component(key)} is {highest.get(key, 0) + 1}"
+        if why is not None:
+            yield Refusal(update.ref, why)
+        elif not is_retired:
+            highest[key] = number
+
+
+def _why_no_version(
+    repo: Repository, update: Update, key: str, is_retired: bool, updates: Sequence[Update]
+) -> str | None:
+    assert update.new is not None
+    tag = update.ref.removeprefix(_TAGS)
+    found = repo.objects.find(update.new)
+    if found is None:
+        return "its object is not there"
+    if is_retired:
+        return None if found[1] == "tag" else "a retirement is an annotated tag, and this is none"
+    try:
+        fields, body = read_tag(tag, found)
+    except (RecordInvalid, NewerFormat) as error:
+        return str(error)
+    if fields.get("tag") != tag or names.encode_component(body.model) != key:
+        return f"it was made as {fields.get('tag')!r} for the model {body.model!r}"
+    tip = next((each.new for each in updates if each.ref == repo.runs_ref), None) or repo.refs.read(repo.runs_ref)
+    _, out = repo.git("rev-list", "--first-parent", "--end-of-options", tip) if tip is not None else (0, b"")
+    if fields["object"] not in set(out.decode().split()):
+        where = f"its commit {fields['object'][:7]} is not on the branch `{repo.config.branch}`"
+        return f"{where}. Send the runs first: `runstone sync`"
+    return None
+
+
+def _highest(repo: Repository) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for ref in repo.refs.list(_TAGS):
+        parsed = names.parse_version_tag(ref.removeprefix(_TAGS))
+        if parsed is not None:
+            found[parsed[0]] = max(found.get(parsed[0], 0), parsed[1])
+    return found
+
+
+def _is_guarded(repo: Repository, commit: str) -> bool:
+    """Whether anything of the registry needs approvals at a commit; what cannot be read is taken to."""
+    try:
+        policy = read_policy(repo, commit)
+        rules = (rule.approvals for rule in (*policy.stages.values(), *policy.aliases.values()))
+        return read_config(repo, commit).promotion == "review" or any(rule and rule.count for rule in rules)
+    except (RecordInvalid, NewerFormat):
+        return True
+
+
+def _is_behind(repo: Repository, old: str, new: str) -> bool:
+    return repo.git("merge-base", "--is-ancestor", old, new, allowed=(0, 1))[0] != 0

@@ -1,0 +1,1 @@
+"""Proposals: one branch with one commit each, from the wish to the merge."""

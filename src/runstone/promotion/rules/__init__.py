@@ -1,0 +1,1 @@
+"""What the policy of the base asks of a change, and whether it is met: legality, gates, approvals, bypass."""
