@@ -12,7 +12,7 @@ from tests.readme import TOP
 from tests.support import git, make_repository
 
 README = (TOP / "README.md").read_text(encoding="utf-8")
-FILES = re.findall(r"<!-- file: (\S+) -->\n\n```python\n(.*?)```", README, re.DOTALL)
+FILES = re.findall(r"<!-- file: (\S+) -->\n\n```(?:python|yaml)\n(.*?)```", README, re.DOTALL)
 SESSIONS = re.findall(r"<!-- runs -->\n\n```console\n(.*?)```", README, re.DOTALL)
 
 
@@ -42,6 +42,7 @@ def project(tmp_path: Path) -> Path:
     """A fresh repository with the README's files and one commit."""
     repo = make_repository(tmp_path / "project")
     for name, text in FILES:
+        (repo / name).parent.mkdir(exist_ok=True)
         (repo / name).write_text(text)
     git("add", "-A", cwd=repo)
     git("commit", "-q", "-m", "Add the scripts", cwd=repo)
@@ -50,8 +51,8 @@ def project(tmp_path: Path) -> Path:
 
 def test_what_the_readme_shows_works_and_prints_what_it_shows(project: Path) -> None:
     """Each command ends well, and each line of output shown is printed, but for ids, numbers and made-up names."""
-    assert len(FILES) == 2
-    assert len(SESSIONS) == 7
+    assert len(FILES) == 3
+    assert len(SESSIONS) == 10
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1"}
     for command, shown in [step for session in SESSIONS for step in steps(session)]:
         done = subprocess.run(

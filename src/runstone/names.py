@@ -4,7 +4,6 @@ Parsing and its inverse stand side by side. A name is what people see and is kep
 an id or an encoded name is what a path or a git ref can hold.
 """
 
-import hashlib
 import re
 import unicodedata
 
@@ -92,7 +91,7 @@ def experiment_id(name: str) -> str:
     reserved = _WINDOWS_RESERVED.fullmatch(slug)
     if slug == name and not reserved and not slug.endswith(".lock"):
         return slug
-    digest = hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()[:4]
+    digest = _sha1(name)[:4]
     return f"{'x-' if reserved else ''}{slug or 'experiment'}-{digest}"
 
 
@@ -111,7 +110,7 @@ def encode_component(name: str) -> str:
         text = _percent(text[0]) + text[1:]
     raw = text.encode()
     if len(raw) > MAX_COMPONENT:
-        digest = hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()[:10]
+        digest = _sha1(name)[:10]
         head = raw[: MAX_COMPONENT - 11].decode(errors="ignore")
         head = re.sub(r"%[0-9A-F]?$", "", head)
         return f"{head}-{digest}"
@@ -168,6 +167,12 @@ def check_stage(stage: object) -> str:
     if _WINDOWS_RESERVED.fullmatch(stage):
         raise InvalidName("stage", stage, "it is reserved on some systems")
     return stage
+
+
+def _sha1(name: str) -> str:
+    import hashlib  # here, because few names need it and it is slow to import
+
+    return hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()
 
 
 def _percent(text: str) -> str:

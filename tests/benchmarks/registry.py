@@ -1,11 +1,13 @@
 """The registry: to register and stage versions, beside GTO and MLflow; to resolve one, and to list many."""
 
+import itertools
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks.measure import Report
+from tests.benchmarks.measure import Report, interleave
 from tests.benchmarks.setting import Setting
 from tests.benchmarks.start import BARE, PROGRAM, cpu_seconds
 
@@ -13,48 +15,50 @@ OURS, GTO, MLFLOW = "runstone", "GTO's API", "MLflow on SQLite"
 COLD, WARM = "resolve by alias, a process of its own", "resolve by alias, again"
 LISTED, LISTED_CLI = "list {:,} of {:,}, first time in a process", "runstone models versions ({:,} of {:,})"
 
-_TIMES = """
+_TURNS = """
 import json, sys
 from time import perf_counter
-def times(count, *works):
-    found = [[] for _ in works]
-    for number in range(1, count + 1):
-        for work, samples in zip(works, found):
+def take_turns(*works):
+    print("ready", flush=True)
+    for line in sys.stdin:
+        which, first, count = map(int, line.split())
+        samples = []
+        for number in range(first, first + count):
             begun = perf_counter()
-            work(number)
+            works[which](number)
             samples.append(perf_counter() - begun)
-    print(json.dumps(found))
-count = int(sys.argv[1])
+        print(json.dumps(samples), flush=True)
 """
 _OURS = (
-    _TIMES
+    _TURNS
     + """
 import runstone
 from runstone.registry.stage import set_stage
 client = runstone.Client(".")
-repo, source = client.workspace.repo, sys.argv[2]
-times(
-    count,
+repo, source = client.workspace.repo, sys.argv[1]
+take_turns(
     lambda number: client.create_model_version("m", source),
     lambda number: set_stage(repo, "m", number, "Production"),
 )
 """
 )
 _GTO = (
-    _TIMES
+    _TURNS
     + """
 import subprocess
 from gto import api
 commits = subprocess.run(["git", "rev-list", "HEAD"], capture_output=True, text=True, check=True).stdout.split()
-times(
-    count,
+sys.stdout, answers = sys.stderr, sys.stdout  # it prints what it does
+def say(text, flush): answers.write(f"{text}\\n"), answers.flush()
+print = say
+take_turns(
     lambda number: api.register(".", "m", commits[number - 1], version=f"v0.0.{number}"),
     lambda number: api.assign(".", "m", "production", version=f"v0.0.{number}"),
 )
 """
 )
 _MLFLOW = (
-    _TIMES
+    _TURNS
     + """
 import logging, pathlib, warnings
 warnings.simplefilter("ignore")
@@ -63,8 +67,7 @@ from mlflow import MlflowClient
 uri = f"sqlite:///{pathlib.Path('mlflow.db').absolute()}"
 client = MlflowClient(tracking_uri=uri, registry_uri=uri)
 client.create_registered_model("m")
-times(
-    count,
+take_turns(
     lambda number: client.create_model_version("m", "runs:/0/model"),
     lambda number: client.transition_model_version_stage("m", str(number), "Production"),
 )
@@ -99,43 +102,92 @@ def measure(setting: Setting) -> Report:
 
 
 def _write(setting: Setting, report: Report) -> None:
-    count = setting.pick(100, 3)
-    found = {OURS: _ours(setting, count)}
-    peers: dict[str, Callable[[Setting, int], list[list[float]]]] = {GTO: _gto, MLFLOW: _mlflow}
-    for who, work in peers.items() if setting.peers else ():
-        try:
-            found[who] = work(setting, count)
-        except RuntimeError as error:
-            report.skipped[who] = str(error).splitlines()[-1]
-    for number, what in enumerate(("register", "stage")):
-        for who, samples in found.items():
-            report.add(f"{what}: {who}", samples[number], against=f"{what}: {OURS}")
-        ours = report[f"{what}: {OURS}"]
-        report.at_most(f"{what}, each of {count}", ours.median * 1e3, (6, 10)[number], "ms")
-        if GTO in found:
-            ratio = report[f"{what}: {GTO}"].median / ours.median
-            report.at_least(f"{what}: GTO's time over ours", ratio, 50)
+    """All registrations first, then all assignments, as the registry of a project grows; the contenders in turn."""
+    count, turn = setting.pick(100, 4), setting.pick(10, 2)
+    begin: dict[str, Callable[[Setting, int], Contender]] = {OURS: _ours}
+    if setting.peers:
+        begin |= {GTO: _gto, MLFLOW: _mlflow}
+    contenders: dict[str, Contender] = {}
+    try:
+        for who, work in begin.items():
+            try:
+                contenders[who] = work(setting, count)
+            except RuntimeError as error:
+                report.skipped[who] = str(error).splitlines()[-1]
+        for number, what in enumerate(("register", "stage")):
+            turns = {who: contender.turns(number, turn) for who, contender in contenders.items()}
+            found = interleave(turns, count // turn)
+            for who, samples in found.items():
+                report.add(f"{what}: {who}", samples, against=f"{what}: {OURS}")
+            ours = report[f"{what}: {OURS}"]
+            report.at_most(f"{what}, each of {count}", ours.median * 1e3, (6, 10)[number], "ms")
+            if GTO in found:
+                ratio = report[f"{what}: {GTO}"].median / ours.median
+                report.at_least(f"{what}: GTO's time over ours", ratio, 50)
+    finally:
+        for contender in contenders.values():
+            contender.end()
 
 
-def _ours(setting: Setting, count: int) -> list[list[float]]:
+class Contender:
+    """A process that has its turns, while the others wait: what else happens on the machine falls on all alike."""
+
+    def __init__(self, setting: Setting, code: str, *arguments: str, cwd: Path) -> None:
+        self._errors = cwd.with_name(f"{cwd.name}.errors")
+        with self._errors.open("wb") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code, *arguments],
+                cwd=cwd,
+                env=setting.environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        self._answer()  # it has imported what it needs
+
+    def turns(self, work: int, count: int) -> Callable[[], list[float]]:
+        """What takes the next turn of one work, so many times in a row, and tells how long each took."""
+        numbers = itertools.count(1, count)
+
+        def turn() -> list[float]:
+            assert self._process.stdin is not None
+            self._process.stdin.write(f"{work} {next(numbers)} {count}\n")
+            self._process.stdin.flush()
+            samples: list[float] = json.loads(self._answer())
+            return samples
+
+        return turn
+
+    def end(self) -> None:
+        """End it."""
+        self._process.communicate()
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self._process.wait()
+            raise RuntimeError(self._errors.read_text()[-4000:] or "It ended without a word.")
+        return line
+
+
+def _ours(setting: Setting, count: int) -> Contender:
+    del count
     repository = setting.new_repository("registry")
-    return _samples(setting.python(_OURS, str(count), _log_model(setting, repository), cwd=repository))
+    return Contender(setting, _OURS, _log_model(setting, repository), cwd=repository)
 
 
-def _gto(setting: Setting, count: int) -> list[list[float]]:
+def _gto(setting: Setting, count: int) -> Contender:
     repository = setting.new_repository("gto")
     for number in range(count):
         setting.call(["git", "commit", "--quiet", "--allow-empty", "--message", f"Commit {number}"], repository)
-    return _samples(setting.python(_GTO, str(count), cwd=repository))
+    return Contender(setting, _GTO, cwd=repository)
 
 
-def _mlflow(setting: Setting, count: int) -> list[list[float]]:
-    return _samples(setting.python(_MLFLOW, str(count), cwd=setting.new_folder("mlflow-registry")))
-
-
-def _samples(printed: str) -> list[list[float]]:
-    found: list[list[float]] = json.loads(printed.splitlines()[-1])
-    return found
+def _mlflow(setting: Setting, count: int) -> Contender:
+    del count
+    return Contender(setting, _MLFLOW, cwd=setting.new_folder("mlflow-registry"))
 
 
 def _log_model(setting: Setting, repository: Path) -> str:

@@ -165,3 +165,35 @@ def test_a_broken_runstone_yaml(three_runs: list[str], git_repo: Path) -> None:
     found = examine(git_repo, code=1)
     assert ("ok", "fail") == (found["git"][0], found["settings"][0])
     assert "`push` must be one of manual, auto" in found["settings"][1]
+
+
+def test_a_broken_file_of_the_registry(git_repo: Path) -> None:
+    """A stage that every command leaves out, and a policy that judges nothing: a failure, with its sentence."""
+    registry = git_repo / "registry"
+    (registry / "churn" / "stages").mkdir(parents=True)
+    (registry / "churn" / "stages" / "Production.yaml").write_text("schema: runstone/stage/v1\nversions: [x]\n")
+    (registry / "policy.yaml").write_text("schema: runstone/policy/v1\nstages: 3\n")
+    git("add", "registry", cwd=git_repo)
+    git("commit", "-q", "-m", "Break it", cwd=git_repo)
+    state, detail, advice = examine(git_repo, code=1)["registry"]
+    assert ("fail", "See them all: `runstone validate`") == (state, advice)
+    assert detail.startswith("2 files that are left out, since unreadable. The first: `registry/churn/stages/Prod")
+
+
+def test_a_clone_that_has_gone_its_own_way(git_repo: Path, tmp_path: Path) -> None:
+    """Which of two default branches is the registry is told, and that a plain clone has no notes of approvals."""
+    (git_repo / "registry").mkdir()
+    (git_repo / "registry" / "policy.yaml").write_text("schema: runstone/policy/v1\n")
+    git("add", "registry", cwd=git_repo)
+    git("commit", "-q", "-m", "Have a registry", cwd=git_repo)
+    git("clone", "-q", git_repo, tmp_path / "clone", cwd=tmp_path)
+    for path in (git_repo, tmp_path / "clone"):
+        git("-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-q", "--allow-empty", "-m", f"{path}", cwd=path)
+    git("fetch", "-q", cwd=tmp_path / "clone")
+    found = examine(tmp_path / "clone")
+    detail = "main and origin/main have 1 and 1 commits of their own, and the registry is main"
+    assert ("warn", detail, "Join them: `git pull --rebase origin main`") == found["default branch"]
+    assert "warn" == found["approvals"][0]
+    assert found["approvals"][2].endswith("`runstone pull`")
+    (tmp_path / "clone" / "runstone.yaml").write_text("schema: runstone/config/v1\npromotion: review\n")
+    assert examine(tmp_path / "clone")["default branch"][1].endswith("the registry is origin/main")

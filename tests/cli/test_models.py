@@ -1,6 +1,8 @@
 """`runstone models …` with a model folder made by hand."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -173,3 +175,33 @@ def test_a_card_is_printed_and_written(invoke: Invoke, model_run: str, git_repo:
         invoke("models", "card", "churn", "--raw").stdout,
     )
     assert 2 == invoke("models", "card", "churn", "--raw", "--write", code=2).exit_code
+
+
+def test_a_model_without_versions(invoke: Invoke, model_run: str) -> None:
+    """It is there, by its file alone, so it is not said to be unknown."""
+    invoke("models", "create", "churn")
+    said = "error: The model 'churn' has no version. Register one: `runstone register churn RUN/PATH`\n"
+    assert said == invoke("models", "get", "churn/1", "out", code=1).stderr
+    assert said == invoke("models", "get", "churn", "out", code=1).stderr
+    assert "error: The registry has no model 'chrn'." in invoke("models", "get", "chrn/1", "out", code=1).stderr
+
+
+def test_how_a_version_is_shared_is_told_as_it_is(model_run: str, git_repo: Path, tmp_path: Path) -> None:
+    """A version that the remote has numbered is there already; one that waits for a DVC remote goes with a sync."""
+
+    def run(*arguments: str) -> tuple[str, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "runstone", *arguments], cwd=git_repo, capture_output=True, text=True, check=True
+        )
+        return done.stdout, done.stderr
+
+    git("init", "-q", "--bare", tmp_path / "remote.git", cwd=tmp_path)
+    git("remote", "add", "origin", tmp_path / "remote.git", cwd=git_repo)
+    source = "brave-otter-1/model"
+    assert ("models:/churn/1\n", "Share it: `runstone sync`\n") == run("register", "churn", source)
+    run("init", "--remote", str(tmp_path / "store"))
+    there = "`origin` has it already; others get it by `runstone pull`.\n"
+    assert ("models:/churn/2\n", there) == run("register", "churn", source)
+    assert ("models:/other/1\n", there) == run("models", "copy", "churn/2", "other")
+    assert ("retired churn v2\n", there) == run("models", "retire", "churn", "2")
+    assert "churn@v2!" in git("tag", "--list", cwd=tmp_path / "remote.git").split()

@@ -1,5 +1,7 @@
 """Tables, JSON, CSV, colours and widths."""
 
+import csv
+import io
 import json
 import math
 from pathlib import Path
@@ -89,6 +91,23 @@ def test_csv_quotes_and_keeps_values_whole(capsys: pytest.CaptureFixture[str]) -
     output.emit(columns, [('say "x"\ny', 0.1 + 0.2), (None, None), (True, [1, "z"])], "csv")
     expected = '"a,b",v\n"say ""x""\ny",0.30000000000000004\n,\ntrue,"[1, ""z""]"\n'
     assert expected == capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1+1", "-1+cmd|'/C calc'!A0", "@SUM(1)", "\tx", " =1+1", "\uff1d1"])
+def test_csv_holds_no_formula(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    """A text of others that a spreadsheet would run stays a text, as a name of a column too."""
+    output.emit([Column(text)], [(text,)], "csv")
+    rows = list(csv.reader(io.StringIO(capsys.readouterr().out, newline="")))
+    assert [[f"'{text}"]] * 2 == rows
+
+
+@pytest.mark.parametrize(
+    "value", [-1, -0.5, 1e-7, "-1", "+3", "-0.5", "-1e-07", "-inf", float("-inf"), "a=b", "runs@1"]
+)
+def test_csv_leaves_numbers_and_plain_texts(capsys: pytest.CaptureFixture[str], value: object) -> None:
+    """A minus before a number is no formula, whether it is kept as a number or as a text."""
+    output.emit([Column("x")], [(value,)], "csv")
+    assert f"x\n{value}\n" == capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

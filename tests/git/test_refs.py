@@ -150,3 +150,23 @@ def test_git_gc_has_nothing_to_say_about_our_refs(tmp_path: Path, bare: bool) ->
     ]
     done = subprocess.run(["git", "gc", "-q", "--prune=now"], cwd=path, capture_output=True, text=True, check=False)
     assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_a_ref_is_where_git_has_it_now(git_repo: Path) -> None:
+    """What is remembered of commits never hides a move by others: of a loose ref, a packed one, one of another name."""
+    repo = Repository.open(git_repo)
+    first, second = commit(repo, "first"), commit(repo, "second")
+    repo.refs.update([RefUpdate(REF, first, None)])
+    assert [first, second] == [repo.objects.commit(oid).oid for oid in (first, second)]  # from now on remembered
+    assert first == repo.refs.read(REF)
+    git("update-ref", REF, second, cwd=git_repo)
+    assert second == repo.refs.read(REF)
+    git("pack-refs", "--all", cwd=git_repo)
+    assert second == repo.refs.read(REF)
+    git("update-ref", REF, first, cwd=git_repo)
+    assert first == repo.refs.read(REF)
+    git("symbolic-ref", "refs/remotes/origin/HEAD", REF, cwd=git_repo)
+    assert first == repo.refs.read("refs/remotes/origin/HEAD")
+    assert repo.refs.read("refs/heads/../heads/runs") is None
+    git("update-ref", "-d", REF, cwd=git_repo)
+    assert repo.refs.read(REF) is None

@@ -41,7 +41,8 @@ def test_an_alias_is_one_commit_of_one_file(workspace: Workspace, version: Model
     lines = git("show", f"main:{FILE}", cwd=git_repo).splitlines()
     assert ["schema: runstone/alias/v1", "version: 1"] == [line for line in lines if not line.startswith("#")]
     assert [f"A\t{FILE}"] == git("diff-tree", "-r", "--name-status", "HEAD~", "HEAD", cwd=git_repo).splitlines()
-    trailers = "Model: churn\nVersion: 1\nAlias: champion"
+    tag = git("rev-parse", "refs/tags/churn@v1", cwd=git_repo)
+    trailers = f"Model: churn\nVersion: 1\nTag: {tag}\nAlias: champion"
     assert ["Point churn@champion at v1", trailers, ""] == [
         git("log", "-1", "--format=%s", cwd=git_repo),
         git("log", "-1", "--format=%(trailers:only)", cwd=git_repo).strip(),
@@ -290,3 +291,25 @@ def test_unknown_keys_are_carried_through_and_what_was_replaced_is_told(
     git("commit", "-q", "-am", "Break", cwd=git_repo)
     delete_alias(workspace.repo, "churn", "champion")
     assert {} == read_aliases(workspace.repo, "churn")
+
+
+def test_a_look_up_is_light(version: ModelVersion, workspace: Workspace, git_repo: Path) -> None:
+    """A process that resolves an alias imports nothing that takes long: a third of its time would go there."""
+    set_alias(workspace.repo, version.name, "champion", 1)
+    code = """
+import sys, runstone
+assert runstone.Client(".").get_model_version_by_alias("churn", "champion").version == 1
+slow = "dataclasses inspect hashlib datetime sqlite3 json yaml runstone.index runstone.git.runs runstone.artifacts"
+print(sorted(set(slow.split()) & set(sys.modules)))
+"""
+    assert "[]" == run_python(code, cwd=git_repo).stdout.strip()
+
+
+def test_a_list_of_versions_needs_no_index(version: ModelVersion, git_repo: Path) -> None:
+    """A list of a model's versions, filtered too, reads git alone: to import the index takes longer than the list."""
+    code = """
+import sys, runstone
+found = runstone.Client(".").search_model_versions("name = 'churn'")
+print([each.version for each in found], sorted({"sqlite3", "runstone.records.run"} & set(sys.modules)))
+"""
+    assert f"[{version.version}] []" == run_python(code, cwd=git_repo).stdout.strip()

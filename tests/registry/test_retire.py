@@ -82,9 +82,9 @@ def test_it_leaves_its_stage_and_its_aliases(
     assert {"next": 2} == read_aliases(repo, "churn")
     assert {"Staging": (2,)} == dict(present_state(repo, registry_commit(repo), "churn").stages)
     assert int(before) + 1 == int(git("rev-list", "--count", "main", cwd=git_repo))
-    assert (
-        "Retire churn v1\n\nModel: churn\nVersion: 1" == git("log", "-1", "--format=%B", "main", cwd=git_repo).strip()
-    )
+    tag = git("rev-parse", "refs/tags/churn@v1", cwd=git_repo)
+    message = git("log", "-1", "--format=%B", "main", cwd=git_repo).strip()
+    assert f"Retire churn v1\n\nModel: churn\nVersion: 1\nTag: {tag}" == message
     assert "" == git("status", "--porcelain", cwd=git_repo)
 
 

@@ -101,10 +101,9 @@ def test_a_version_is_in_one_stage(workspace: Workspace, model: RunUri, git_repo
     assert {"Production": (1, 2)} == stages(workspace)
     set_stage(workspace.repo, "churn", 3, "PRODUCTION", archive_existing=True)
     assert {"Production": (3,), "Archived": (1, 2)} == stages(workspace)
-    assert (
-        "Promote churn v3 to Production\n\nModel: churn\nVersion: 3\nStage: Production\nReplaces: 1\nReplaces: 2"
-        == git("log", "-1", "--format=%B", cwd=git_repo).strip()
-    )
+    tag = git("rev-parse", "refs/tags/churn@v3", cwd=git_repo)
+    trailers = f"Model: churn\nVersion: 3\nTag: {tag}\nStage: Production\nReplaces: 1\nReplaces: 2"
+    assert f"Promote churn v3 to Production\n\n{trailers}" == git("log", "-1", "--format=%B", cwd=git_repo).strip()
     tip = git("rev-parse", "main", cwd=git_repo)
     set_stage(workspace.repo, "churn", 3, "Production")
     assert tip == git("rev-parse", "main", cwd=git_repo)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from runstone.errors import RecordsSkipped
+from runstone.git.objects import DIRECTORY, FILE, TreeEntry
 from runstone.git.repository import Repository
 from runstone.registry.branch import commit_files, registry_commit
 from runstone.registry.state import ModelState, read_model_state, read_states, with_unknown
@@ -84,3 +85,27 @@ def test_unknown_keys_go_into_what_is_written(repo: Repository) -> None:
     assert "version: 4\nwhy: best\n" == str(carried.pop(path)).partition("/v1\n")[2]
     assert {key: text for key, text in changes.items() if key != path} == carried
     assert changes == with_unknown(repo, None, changes)
+
+
+def test_stages_and_aliases_stand_by_name(repo: Repository) -> None:
+    """And not as git sorts their files, where `a-b.yaml` comes before `a.yaml`."""
+    files = {f"registry/churn/aliases/{name}.yaml": SCHEMA.format("alias") + "version: 3\n" for name in ("a", "a-b")}
+    files |= {f"registry/churn/stages/{name}.yaml": SCHEMA.format("stage") + "versions: [3]\n" for name in ("S", "S-1")}
+    commit_files(repo, files, "More")
+    state = read_model_state(repo, registry_commit(repo), "churn")
+    assert (["Production", "S", "S-1"], ["a", "a-b", "champion"]) == (list(state.stages), list(state.aliases))
+
+
+def test_a_tree_as_deep_as_no_registry_is_left_alone(repo: Repository) -> None:
+    """Somebody may push thousands of folders, one in the other: no fact lies there, and none is lost for it."""
+    objects, commit = repo.objects, registry_commit(repo)
+    assert commit is not None
+    entry = TreeEntry(FILE, objects.write("blob", b""))
+    for _ in range(2_000):
+        entry = TreeEntry(DIRECTORY, objects.write_tree({"d": entry}))
+    tree = objects.update_tree(objects.commit(commit).tree, {"registry/churn/stages/deep": entry})
+    assert tree is not None
+    who = repo.identity("author")
+    deep = objects.write_commit(tree, [commit], who, who, "Deep")
+    assert read_states(repo, commit) == read_states(repo, deep)
+    assert read_model_state(repo, commit, "churn") == read_model_state(repo, deep, "churn")

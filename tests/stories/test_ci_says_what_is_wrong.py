@@ -117,7 +117,7 @@ WRONG: dict[str, tuple[dict[str, str | None], str]] = {
     "too many in a stage": (
         {PRODUCTION: f"{STAGE}versions: [1, 2]\n", STAGING: None},
         f"{PRODUCTION}:2: error: Production of churn would hold 2 versions (v1, v2), and the policy allows 1 "
-        "(`holders`).",
+        "(`holders`). Let it make room: `runstone promote churn 2 --stage Production --propose`",
     ),
     "an alias of a version that does not exist": (
         {"registry/churn/aliases/champion.yaml": "schema: runstone/alias/v1\nversion: 12\n"},

@@ -32,6 +32,7 @@ class Place:
     Attributes:
         cwd: The folder the user works in.
         main_at: The work tree that has the default branch checked out, if one has.
+        is_sparse: Whether that has folders left out, the registry among them.
         env: Variables of the user's environment.
         git_env: Variables that lead git itself to the repository where `env` leads it elsewhere.
         is_bare: Whether there is no work tree.
@@ -43,6 +44,7 @@ class Place:
     env: Mapping[str, str] = field(default_factory=dict)
     git_env: Mapping[str, str] = field(default_factory=dict)
     is_bare: bool = False
+    is_sparse: bool = False
     branch: str = "runs"
 
     def git(self, *arguments: str, check: bool = True) -> str:
@@ -109,7 +111,7 @@ def partial(world: Path) -> Place:
     origin = make_repository(world / "origin")
     git("config", "uploadpack.allowFilter", "true", cwd=origin)
     git("clone", "-q", "--filter=blob:none", "--sparse", f"file://{origin}", world / "partial", cwd=world)
-    return Place(world / "partial", world / "partial")
+    return Place(world / "partial", world / "partial", is_sparse=True)
 
 
 def linked(world: Path) -> Place:
@@ -333,7 +335,8 @@ def test_a_whole_workload(
 ) -> None:
     """Tracked by a script, read by search, API, CLI and git, then registered; nothing of the user's changes by a byte.
 
-    Only the alias does: it is one file on the default branch, and in the work tree that has this checked out.
+    Only the alias does: it is one file on the default branch, and in the work tree that has this checked out. A sparse
+    one has it in its index alone, as what `git pull` brings of a folder that is left out there.
     """
     place = make(world)
     monkeypatch.chdir(place.cwd)
@@ -354,5 +357,9 @@ def test_a_whole_workload(
     after = everything_in(world)
     changed = {name for name in after.keys() | before.keys() if after.get(name) != before.get(name)}
     alias = "registry/odd/aliases/champion.yaml"
-    expected = {(place.main_at / alias).relative_to(world).as_posix()} if place.main_at is not None else set()
+    expected = set()
+    if place.is_sparse:
+        assert f"S {alias}" == place.git("ls-files", "-t", "--", alias)
+    elif place.main_at is not None:
+        expected = {(place.main_at / alias).relative_to(world).as_posix()}
     assert expected == {name for name in changed if ".git/" not in name}

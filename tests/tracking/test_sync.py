@@ -1,6 +1,7 @@
 """Runs are shared: bytes first, then the branch, then git tags; nothing is lost, doubled or overwritten."""
 
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from runstone.registry.removal.gc import collect, plan
 from runstone.registry.removal.removable import Wanted
 from runstone.registry.version import register_version
 from runstone.tracking import edit
+from runstone.tracking.mend import mend
 from runstone.tracking.once import Logged, record_run
 from runstone.tracking.push import pull_runs, push_runs
 from runstone.tracking.run import join_run
@@ -218,6 +220,33 @@ def test_a_version_follows_a_run_that_was_replayed(team: Team) -> None:
     assert message == git("for-each-ref", "--format=%(contents)", "refs/tags", cwd=team.remote)
     assert "Record run" in git("log", "-1", "--format=%s", "churn@v1^{commit}", cwd=team.remote)
     team.check()
+
+
+@pytest.mark.dvc
+def test_a_signed_version_that_is_moved_is_signed_again(team: Team) -> None:
+    """Replayed, and renumbered by `doctor --fix`: the tags that the remote gets are signed, as git is set to."""
+    ann, bob = team.folder / "ann", team.clone("bob")
+    key = team.folder / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    (team.folder / "allowed").write_text(f"bob@example.org {key.with_suffix('.pub').read_text()}")
+    for setting, value in {
+        "gpg.format": "ssh",
+        "user.signingKey": str(key),
+        "tag.gpgSign": "true",
+        "gpg.ssh.allowedSignersFile": str(team.folder / "allowed"),
+    }.items():
+        git("config", setting, value, cwd=bob)
+    number_here(bob)
+    register(bob, "one")
+    register(bob, "three", "other")
+    register(ann, "two")
+    share(ann)
+    assert ["churn@v1"] == share(bob).diverged
+    list(mend(Workspace.open(bob)))
+    assert ["churn@v2"] == share(bob).versions_sent
+    for tag in ("other@v1", "churn@v2"):
+        assert ref(bob, tag) == ref(team.remote, tag)
+        git("verify-tag", tag, cwd=bob)
 
 
 @pytest.mark.dvc

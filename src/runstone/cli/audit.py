@@ -69,7 +69,7 @@ def audit(session: Session, since: str | None, until: str | None, name: str | No
     else:
         columns = [Column(name, yields=_YIELDING.get(name, 0)) for name in _COLUMNS]
         emit(columns, [[_cell(row[name]) for name in _COLUMNS] for row in rows], form, empty="Nothing has happened.")
-    say_cut(found)
+    say_cut(repo, found)
 
 
 def _cell(value: Any) -> Any:

@@ -37,6 +37,7 @@ def find_context(session: Session, base: str | None, head: str | None) -> "Conte
 
 @command(
     "check",
+    short_help="Check every file, and judge what HEAD would change.",
     examples="""
     runstone ci check                          in a pipeline, or of HEAD against the default branch
     runstone ci check --base main --head promote/churn-v4-production

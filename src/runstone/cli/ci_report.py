@@ -10,6 +10,7 @@ from runstone.cli.session import Session, pass_session
 
 @command(
     "report",
+    short_help="Print, or comment, what HEAD would change.",
     examples="""
     runstone ci report                          in a pipeline, or of HEAD against the default branch
     runstone ci report --comment                post it, or bring the comment that is there up to date

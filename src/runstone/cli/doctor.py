@@ -1,5 +1,7 @@
 """`runstone doctor`: examine the repository, and say what to do."""
 
+from itertools import chain
+
 import click
 
 from runstone.cli.command import command
@@ -22,7 +24,8 @@ from runstone.cli.session import Session, pass_session
 @click.pass_context
 @pass_session
 def doctor(session: Session, ctx: click.Context, fix: bool, all_artifacts: bool, form: Form) -> None:
-    """Examine git, the repository, its runs and artifacts, and DVC; exit code 1 if something is wrong."""
+    """Examine git, the repository, the registry, runs and artifacts, and DVC; exit code 1 if something is wrong."""
+    from runstone.registry.health import examine_registry
     from runstone.tracking.doctor import examine
     from runstone.tracking.mend import mend
 
@@ -30,7 +33,8 @@ def doctor(session: Session, ctx: click.Context, fix: bool, all_artifacts: bool,
         for done in mend(session.workspace):
             click.echo(clean(done), err=True)
     findings = []
-    for found in examine(session.workspace, all_artifacts=all_artifacts):
+    workspace = session.workspace
+    for found in chain(examine_registry(workspace.repo), examine(workspace, all_artifacts=all_artifacts)):
         findings.append(found)
         if form == "table":
             detail = _lines(found.detail)

@@ -53,6 +53,7 @@ def hooks() -> None:
 
 @hooks.command(
     "secrets",
+    short_help="Refuse files with text that looks like a secret.",
     examples="""
     runstone hooks secrets config.yaml train.py
     """,
@@ -77,6 +78,7 @@ def secrets(ctx: click.Context, session: Session, files: Sequence[Path]) -> None
 
 @hooks.command(
     "large-files",
+    short_help="Refuse files that are too large for git.",
     examples="""
     runstone hooks large-files --max-size 10MB data/*
     """,
@@ -103,6 +105,7 @@ def large_files(ctx: click.Context, session: Session, files: Sequence[Path], max
 
 @hooks.command(
     "stage-guard",
+    short_help="Refuse to commit moves of stages by hand.",
     examples="""
     runstone hooks stage-guard
     """,

@@ -180,7 +180,9 @@ def retire(session: Session, name: str, number: int, reason: str | None) -> None
 
     version = retire_version(session.workspace, name, number, reason=reason)
     click.echo(f"retired {version.name} v{version.version}")
-    session.say_share()
+    session.say_share_tag(f"{version.key}@v{version.version}!")
+    if version.aliases or version.current_stage != "None":  # it was taken from there by a commit
+        _say_share(session)
 
 
 @command(
@@ -236,7 +238,7 @@ def copy(session: Session, source: str, name: str, form: Form) -> None:
         emit_json({"uri": made, "done": "copied", **version_document(version)})
     else:
         click.echo(made)
-    session.say_share()
+    session.say_share_tag(f"{version.key}@v{version.version}")
 
 
 EDITS = (create, describe, owners, tag, untag, rename, copy, retire, delete)

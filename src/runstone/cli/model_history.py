@@ -24,7 +24,8 @@ from runstone.cli.session import MODEL, Session, pass_session
 if TYPE_CHECKING:
     from runstone.git.repository import Repository
     from runstone.registry.history.blame import Holding
-    from runstone.registry.history.line import Entry, History
+    from runstone.registry.history.entry import Entry
+    from runstone.registry.history.line import History
     from runstone.registry.history.past import Past, PastModel
     from runstone.registry.history.timeline import Happening
     from runstone.registry.people import Person
@@ -90,7 +91,7 @@ def history(session: Session, name: str, stage: str | None, form: Form) -> None:
         emit_json([happening_document(each) for each in happened])
     else:
         emit(_COLUMNS, [_row(each) for each in happened], form, empty="Nothing has happened to it.")
-    say_cut(found)
+    say_cut(repo, found)
 
 
 @command(
@@ -164,7 +165,7 @@ def blame(session: Session, name: str, place: str | None, form: Form) -> None:
         emit_json([_holding_document(each) for each in holdings])
     else:
         _print_holdings(holdings, model.name)
-    say_cut(found)
+    say_cut(repo, found)
 
 
 HISTORY = (history, at, blame)
@@ -190,10 +191,22 @@ def happening_document(happened: "Happening") -> dict[str, Any]:
     }
 
 
-def say_cut(found: "History") -> None:
-    """Tell that this clone does not have all of the history."""
+def say_cut(repo: "Repository", found: "History") -> None:
+    """Tell that this clone does not have all of the history, or of what CI noted of it."""
     if found.is_cut:
         hint("The history is cut here, since this clone is shallow. Fetch the rest: `git fetch --unshallow`")
+    if not all(entry.approvers for entry in found.entries):
+        say_notes(repo)
+
+
+def say_notes(repo: "Repository") -> None:
+    """Tell that approvals may be missing, where the notes of them were never fetched."""
+    from runstone.git.notes import were_never_fetched
+
+    if were_never_fetched(repo):
+        hint(
+            "Approvals that CI noted may be missing: `git clone` leaves these notes behind. Fetch them: `runstone pull`"
+        )
 
 
 def _entry_document(entry: "Entry | None") -> dict[str, Any]:

@@ -120,7 +120,7 @@ def version_document(version: "ModelVersion") -> dict[str, Any]:
 
 def print_versions(found: "Sequence[ModelVersion]", columns: Sequence[str], form: Form) -> None:
     """Versions as the form says."""
-    rows = [[version_values(version)[name] for name in columns] for version in found]
+    rows = [[values[name] for name in columns] for values in map(version_values, found)]
     emit([VERSION_COLUMNS[name] for name in columns], rows, form, empty="There are no such versions.")
 
 

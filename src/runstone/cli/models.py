@@ -80,7 +80,7 @@ def list_(
         if token is None or len(found) == limit:
             break
     names = chosen(columns, USUAL_MODEL, MODEL_COLUMNS, "Models")
-    rows = [[model_values(model)[name] for name in names] for model in found]
+    rows = [[values[name] for name in names] for values in map(model_values, found)]
     emit([MODEL_COLUMNS[name] for name in names], rows, form, empty="There are no such models.")
     _say_cut(token, limit, form)
 

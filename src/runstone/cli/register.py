@@ -67,7 +67,7 @@ def register(
         emit_json({"uri": made, "done": "registered", **version_document(version)})
     else:
         click.echo(made)
-    session.say_share()
+    session.say_share_tag(f"{version.key}@v{version.version}")
 
 
 def _uri(session: Session, source: str | None, run_id: str | None, path: str | None) -> str:

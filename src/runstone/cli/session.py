@@ -103,6 +103,18 @@ class Session:
         remote = "origin" if "origin" in remotes else remotes[0]
         hint(f"Share it: `{'runstone sync' if branch is None else f'git push {quote(remote)} {quote(branch)}'}`")
 
+    def say_share_tag(self, tag: str) -> None:
+        """As `say_share`, of a git tag, which is on the remote already where that gives the numbers."""
+        from runstone.cli.output import hint
+
+        prefix = "refs/runstone/remote-tags/"
+        known = [ref.removeprefix(prefix) for ref in self.workspace.repo.refs.list(prefix)]
+        remotes = sorted(each.removesuffix(f"/{tag}") for each in known if each.endswith(f"/{tag}"))
+        if remotes:
+            hint(f"`{', '.join(remotes)}` has it already; others get it by `runstone pull`.")
+        else:
+            self.say_share()
+
 
 pass_session = click.make_pass_decorator(Session)
 """A decorator: the command's first argument is the `Session`."""

@@ -43,7 +43,8 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--auto", is_flag=True, hidden=True, help="As the process that `push: auto` begins.")
 @pass_session
 def sync(session: Session, remote: str | None, quiet: bool, form: str, no_artifacts: bool, auto: bool) -> None:
-    """Share runs: artifacts first, then the branch of runs, then the git tags of model versions.
+    """Share runs: artifacts first, then the branch of runs, then the git tags of model versions, then the notes of who
+    approved what.
 
     Others' runs come in the same step, and yours go on top of them; nothing is overwritten, on neither side. It may be
     cut short at any time: the next one goes on.
@@ -87,7 +88,7 @@ def push(session: Session, remote: str | None, quiet: bool, form: str, no_artifa
 @click.option("--artifacts", is_flag=True, help="Bring the artifacts of the runs that came, too.")
 @pass_session
 def pull(session: Session, remote: str | None, quiet: bool, form: str, artifacts: bool) -> None:
-    """Bring the runs and model versions of others; yours go on top of them, and nothing is sent.
+    """Bring the runs, model versions and notes of approvals of others; yours go on top of them, and nothing is sent.
 
     Artifacts come when they are used; see also `runstone artifacts pull`.
     """
@@ -177,6 +178,9 @@ def _summary(done: "Synced") -> str:
     for names, verb in ((done.versions_sent, "sent"), (done.versions_received, "received")):
         if names:
             parts.append(f"{counted(len(names), 'model version')} {verb}")
+    for number, verb in ((done.approvals_sent, "sent"), (done.approvals_received, "received")):
+        if number:
+            parts.append(f"{counted(number, 'approval note')} {verb}")
     if done.remote is None:
         return f"the DVC remote has all artifacts: {', '.join(parts)}" if parts else "the DVC remote has all artifacts"
     return f"synced with {done.remote}: {', '.join(parts)}" if parts else f"in sync with {done.remote}"

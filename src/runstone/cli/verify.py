@@ -46,26 +46,34 @@ def verify(session: Session, what: str | None, deep: bool, no_artifacts: bool, f
     else:
         _print(found)
     if found.breaks:
+        from runstone.cli.model_history import say_notes
+
+        say_notes(session.workspace.repo)
         raise click.exceptions.Exit(1 if any(each.is_certain for each in found.breaks) else 2)
 
 
 def _chosen(session: Session, text: str) -> tuple[str, list[int] | None]:
-    """The key of the model, and the one version if one is named."""
-    from runstone.errors import ModelNotFound
-    from runstone.registry.model import find_key
+    """The key of the model, and the one version if one is named.
+
+    Raises:
+        ModelNotFound, VersionNotFound, AliasNotFound, StageNotFound: There is nothing of this name to verify.
+    """
+    from runstone.errors import InvalidUri, ModelNotFound
+    from runstone.registry.model import find_key, get_model
     from runstone.registry.resolve import resolve_version
     from runstone.uris import ModelUri, parse_uri
 
     repo = session.workspace.repo
     try:
-        return find_key(repo, text), None
-    except ModelNotFound:
-        if "@" not in text and "/" not in text:
-            raise
-    uri = parse_uri(f"models:/{text}")
+        return find_key(repo, get_model(repo, text).name), None
+    except ModelNotFound as error:
+        try:  # a model's name may hold a slash, so what is no model may name a version
+            uri = parse_uri(f"models:/{text}")
+        except InvalidUri:
+            raise error from None
     assert isinstance(uri, ModelUri)
     version = resolve_version(repo, uri)
-    return find_key(repo, version.name), [version.version]
+    return version.key, [version.version]
 
 
 def _print(found: "Verified") -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from runstone import uris
 from runstone.client.late import Late
 from runstone.client.models import ModelVerbs
 from runstone.errors import (
@@ -27,6 +26,7 @@ from runstone.tracking.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
+    from runstone import uris
     from runstone.artifacts import store
     from runstone.artifacts.store import FileInfo
     from runstone.entities import Param, RunTag
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from runstone.tracking.sync import Synced
 else:
     store, layout, values = Late("artifacts.store"), Late("git.runs.layout"), Late("tracking.values")
+    uris = Late("uris")
     edit, media, read = Late("tracking.edit"), Late("tracking.media"), Late("tracking.read")
     experiments, runs = Late("tracking.experiment"), Late("tracking.run")
 

@@ -3,15 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from runstone import uris
+from runstone.client.late import Late
 from runstone.client.promotions import PromotionVerbs
 from runstone.errors import InvalidValue
 from runstone.tracking.workspace import Workspace
 
 if TYPE_CHECKING:
+    from runstone import uris
     from runstone.index.paging import PagedList
     from runstone.registry.model import RegisteredModel
     from runstone.registry.version import ModelVersion
+else:
+    uris = Late("uris")
 
 
 class ModelVerbs(PromotionVerbs):

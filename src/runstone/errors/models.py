@@ -109,6 +109,14 @@ class ModelRenamed(ModelNotFound):
         )
 
 
+class ModelHasNoVersion(ModelNotFound):
+    """The model is in the registry, by its files alone: nothing was registered yet, or all of it is retired."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, [name])
+        self.args = (f"The model {name!r} has no version. Register one: `runstone register {quote(name)} RUN/PATH`",)
+
+
 class VersionNotFound(RunstoneError):
     """A registered model has no version of this number."""
 

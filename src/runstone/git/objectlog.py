@@ -10,15 +10,14 @@ refs turned out to be elsewhere: the objects stay protected, and nothing else is
 """
 
 import errno
-import hashlib
 import os
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from time import time_ns
+from typing import NamedTuple
 
 from runstone.errors import DiskFull, ReadOnlyRepository
 from runstone.git import forks
@@ -29,8 +28,7 @@ SUFFIX, UNMOVED = ".objects", ".unmoved"
 _sync = getattr(os, "fdatasync", os.fsync)
 
 
-@dataclass(frozen=True, slots=True)
-class Logged:
+class Logged(NamedTuple):
     """One file of the log.
 
     Attributes:
@@ -123,6 +121,8 @@ def disown(path: Path) -> None:
 @cache
 def machine() -> tuple[str, str]:
     """This machine and its present boot, as file names of the log tell them."""
+    import hashlib
+
     from runstone.git.liveness import this_process
 
     process = this_process()

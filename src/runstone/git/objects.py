@@ -6,15 +6,13 @@ replacements. Both were measured against the native libraries before this was ch
 times faster cold.
 """
 
-import hashlib
 import re
 import subprocess
 import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from runstone.errors import GitFailed, ObjectMissing
 from runstone.git import forks
@@ -24,12 +22,13 @@ from runstone.git.process import Conversation, clean_environment
 FILE = "100644"
 DIRECTORY = "40000"
 _LARGE = 256 * 1024
+_KEPT = 64
+"""Commits that are remembered."""
 
 _match_id = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}").fullmatch
 
 
-@dataclass(frozen=True, slots=True)
-class TreeEntry:
+class TreeEntry(NamedTuple):  # a tuple, as are most values of git: they are made by the thousand
     """One name in a tree: git's mode, and the object it names."""
 
     mode: str
@@ -46,8 +45,7 @@ class TreeEntry:
         return self.mode.startswith("100")
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(NamedTuple):
     """What Runstone reads of a commit."""
 
     oid: str
@@ -85,7 +83,7 @@ class Objects:
         self._lock = threading.Lock()
         self._unsynced: dict[str, bytes] = {}
         self._logged: set[str] = set()
-        self._last_commit: Commit | None = None
+        self._commits: dict[str, Commit] = {}
         self.zero = "0" * (2 * self._raw_length)
         forks.watch(self)
 
@@ -115,8 +113,12 @@ class Objects:
         found = self._ask(f"{revision}^{{commit}}")
         if found is None:
             return None
-        self._last_commit = parse_commit(found[0], found[2])
+        self._keep(found[0], found[2])
         return found[0]
+
+    def knows_commit(self, oid: str) -> bool:
+        """Whether an object is remembered as a commit, so that git need not be asked."""
+        return oid in self._commits
 
     def blob(self, oid: str) -> bytes:
         """The content of a blob."""
@@ -124,11 +126,11 @@ class Objects:
 
     def commit(self, name: str) -> Commit:
         """A commit by id or revision."""
-        last = self._last_commit  # a tip is resolved, and then read
-        if last is not None and last.oid == name:
-            return last
+        kept = self._commits.get(name)  # a tip is resolved, and then read, by several who need it
+        if kept is not None:
+            return kept
         oid, _, data = self.read(f"{name}^{{commit}}")
-        return parse_commit(oid, data)
+        return self._keep(oid, data)
 
     def tree(self, oid: str) -> Mapping[str, TreeEntry]:
         """The entries of a tree by name; cached, so not to be changed."""
@@ -186,6 +188,12 @@ class Objects:
             feeder.join()
             process.wait()
 
+    def _keep(self, oid: str, data: bytes) -> Commit:
+        if len(self._commits) >= _KEPT:
+            self._commits = {}
+        commit = self._commits[oid] = parse_commit(oid, data)
+        return commit
+
     def _ask(self, name: str) -> tuple[str, str, bytes] | None:
         if not name or "\n" in name or "\0" in name:
             return None
@@ -230,6 +238,8 @@ class Objects:
             DiskFull: There is no room.
             ReadOnlyRepository: The repository cannot be written.
         """
+        import hashlib  # here: whoever only reads, which has to be quick, does not wait for OpenSSL
+
         content = f"{kind} {len(data)}\0".encode() + data
         oid = hashlib.new(self._algorithm, content, usedforsecurity=False).hexdigest()
         path = f"{self._dir}/{oid[:2]}/{oid[2:]}"

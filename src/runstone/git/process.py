@@ -43,7 +43,8 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     for key in [key for key in env if key.startswith("GIT_TRACE")]:
         if not os.path.isabs(env[key]):  # noqa: PTH117  # the value is no path otherwise
             del env[key]
-    env.update(LC_ALL="C.UTF-8", GIT_OPTIONAL_LOCKS="0")
+    # What `refs/replace/` shows in place of an object is not what its id vouches for.
+    env.update(LC_ALL="C.UTF-8", GIT_OPTIONAL_LOCKS="0", GIT_NO_REPLACE_OBJECTS="1")
     if extra:
         env.update(extra)
     return env

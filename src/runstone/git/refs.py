@@ -5,8 +5,8 @@ git itself writes them (`update-ref --stdin`), so packed refs, reftable, hooks a
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from runstone.errors import DiskFull, GitFailed, ReadOnlyRepository, RefBlocked, RefMoved
 from runstone.git.objectlog import ObjectLog, disown
@@ -14,8 +14,7 @@ from runstone.git.objects import Objects
 from runstone.git.process import Conversation, run_git
 
 
-@dataclass(frozen=True, slots=True)
-class RefUpdate:
+class RefUpdate(NamedTuple):
     """One ref to move: from `old` (None: it must not exist) to `new` (None: remove it)."""
 
     ref: str
@@ -26,8 +25,9 @@ class RefUpdate:
 class Refs:
     """The refs of one repository."""
 
-    def __init__(self, git_dir: Path, objects: Objects, log: ObjectLog) -> None:
+    def __init__(self, git_dir: Path, common_dir: Path, objects: Objects, log: ObjectLog) -> None:
         self._git_dir = git_dir
+        self._common_dir = common_dir
         self._objects = objects
         self._log = log
         command = [f"--git-dir={git_dir}", "update-ref", "-m", "runstone"]
@@ -37,7 +37,22 @@ class Refs:
 
     def read(self, ref: str) -> str | None:
         """The commit a ref leads to, or None. `ref` is full: `refs/heads/runs`."""
-        return self._objects.resolve(ref)
+        oid = self._loose(ref)
+        return oid if oid is not None and self._objects.knows_commit(oid) else self._objects.resolve(ref)
+
+    def _loose(self, ref: str) -> str | None:
+        """What a ref's own file names, where it has one: a tip is asked for again and again, and has mostly not moved.
+
+        None for what only git can tell: a packed ref, a symbolic one, one of this work tree alone, a reftable's.
+        """
+        if not ref.startswith(("refs/heads/", "refs/remotes/")) or ".." in ref:
+            return None
+        try:
+            with open(f"{self._common_dir}/{ref}", "rb") as file:  # noqa: PTH123  # a Path costs more than the call
+                text = file.read(66)
+        except (OSError, ValueError):
+            return None
+        return text[:-1].decode("ascii", "replace") if text[-1:] == b"\n" else None
 
     def list(self, prefix: str) -> dict[str, str]:
         """Full names below a prefix such as `refs/tags/` → the object each names (a tag object for annotated tags)."""

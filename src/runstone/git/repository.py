@@ -4,7 +4,6 @@ Every other module is handed a `Repository`; nothing below `fluent` has an ambie
 """
 
 import errno
-import hashlib
 import os
 import re
 import time
@@ -125,7 +124,7 @@ class Repository:
     @cached_property
     def refs(self) -> Refs:
         """The refs."""
-        return Refs(self.git_dir, self.objects, self.object_log)
+        return Refs(self.git_dir, self.common_dir, self.objects, self.object_log)
 
     @cached_property
     def _shared(self) -> int:
@@ -239,6 +238,8 @@ class Repository:
         if not named and self._is_lockable(self.state_dir):
             return self.state_dir
         base = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "runstone"
+        import hashlib
+
         key = hashlib.sha256(str(self.common_dir.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
         folder = base / key
         try:

@@ -68,6 +68,28 @@ def write_commit(repo: Repository, tree: str, parents: Iterable[str], message: s
     return repo.objects.write("commit", head + b"\n\n" + text)
 
 
+def write_tag(repo: Repository, target: str, name: str, message: str, *, tagger: str | None = None) -> str:
+    """Write an annotated git tag of a commit, signed where git is set to sign tags.
+
+    Args:
+        repo: The repository.
+        target: The commit.
+        name: The tag's name.
+        message: What it says.
+        tagger: `Name <mail> seconds +zone`; who is at work now if None.
+
+    Writes:
+        The tag object; no ref.
+
+    Raises:
+        SigningFailed: It could not be signed.
+    """
+    who = tagger or repo.identity("committer")
+    text = f"object {target}\ntype commit\ntag {name}\ntagger {who}\n\n{message.rstrip()}\n"
+    payload = text.encode("utf-8", "surrogateescape")
+    return repo.objects.write("tag", payload + (sign(repo, payload) or b""))
+
+
 def _sign_pgp(repo: Repository, kind: str, program: str, payload: bytes) -> bytes:
     key = repo.git_config.get("user.signingkey") or repo.identity("committer").rpartition("> ")[0] + ">"
     done = _run(kind, [program, "--status-fd=2", "-bsau", key], repo, payload)

@@ -90,7 +90,9 @@ def check_refspecs(repo: Repository, remote: str, ref: str) -> None:
 
 
 def list_remote(repo: Repository, remote: str, patterns: Sequence[str]) -> dict[str, str]:
-    """The branches and tags of a remote that match: full name → object; `<name>^{}` → what an annotated tag leads to.
+    """The refs of a remote that match: full name → object; `<name>^{}` → what an annotated tag leads to.
+
+    Where only branches and tags are asked for, a remote need not list the others, such as those of pull requests.
 
     Args:
         repo: The repository.
@@ -100,7 +102,9 @@ def list_remote(repo: Repository, remote: str, patterns: Sequence[str]) -> dict[
     Raises:
         RemoteUnreachable: It cannot be asked.
     """
-    done = stream_git(repo, ["ls-remote", "--heads", "--tags", "--", _checked(remote), *patterns])
+    usual = all(pattern.startswith(("refs/heads/", "refs/tags/")) for pattern in patterns)
+    kinds = ["--heads", "--tags"] if usual else []
+    done = stream_git(repo, ["ls-remote", *kinds, "--", _checked(remote), *patterns])
     if done.code:
         raise _unreachable(repo, remote, done)
     rows = (line.partition("\t") for line in done.out.split("\n") if "\t" in line)
@@ -145,14 +149,21 @@ def fetch(
 
 
 def push(
-    repo: Repository, remote: str, refs: Mapping[str, str], *, progress: Progress | None = None
+    repo: Repository,
+    remote: str,
+    refs: Mapping[str, str | None],
+    *,
+    leases: Mapping[str, str | None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Pushed]:
     """Put refs of a remote where they shall be, each by itself and never by force: a push is a compare-and-swap.
 
     Args:
         repo: The repository.
         remote: A remote's name.
-        refs: Full name on the remote → object id.
+        refs: Full name on the remote → object id; None removes it.
+        leases: Full name on the remote → where it was seen, None where it was not there: such a ref may also move
+            backwards, only if it still is there. Others move forward alone.
         progress: Told of git's steps.
 
     Returns:
@@ -163,7 +174,9 @@ def push(
     """
     options = ["--porcelain", "--no-follow-tags", "--recurse-submodules=no"]
     options += ["--progress"] if progress is not None else ["--no-progress"]
-    refspecs = [f"{_full_id(repo, oid)}:{ref}" for ref, oid in refs.items()]
+    seen = {ref: "" if oid is None else _full_id(repo, oid) for ref, oid in (leases or {}).items()}
+    options += [f"--force-with-lease={ref}:{oid}" for ref, oid in seen.items()]
+    refspecs = [f"{'' if oid is None else _full_id(repo, oid)}:{ref}" for ref, oid in refs.items()]
     done = stream_git(repo, ["push", *options, "--", _checked(remote), *refspecs], progress=progress)
     results = _parse_push(done)
     if results.keys() >= refs.keys():

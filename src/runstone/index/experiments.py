@@ -10,7 +10,8 @@ from runstone.index.cache import open_index
 from runstone.index.evaluate import Row
 from runstone.index.fields import EXPERIMENTS
 from runstone.index.paging import PagedList
-from runstone.index.search import search_rows, view_number
+from runstone.index.rows import search_rows
+from runstone.index.search import view_number
 from runstone.records.experiment import Experiment
 
 MAX_RESULTS = 50_000

@@ -1,20 +1,18 @@
 """Aliases: the file that says which version of a model an alias points at."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from runstone.records.document import Document, Reader
+from runstone.records.document import EMPTY, Document, Reader
 from runstone.records.upgrade import check_format
 
 SCHEMA = "runstone/alias/v1"
 
 
-@dataclass(frozen=True, slots=True)
-class Alias:
+class Alias(NamedTuple):
     """What `registry/<model>/aliases/<alias>.yaml` says: the version, 1, 2, 3 …"""
 
     version: int
-    extra: Document = field(default_factory=dict)
+    extra: Document = EMPTY
 
     def to_document(self) -> Document:
         """The alias as its file holds it."""

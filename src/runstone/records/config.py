@@ -1,10 +1,9 @@
 """`runstone.yaml`: what a project decides. Every key has a default, so the file may be missing."""
 
 import re
-from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from runstone.records.document import Document, Reader, show
+from runstone.records.document import EMPTY, Document, Reader, show
 from runstone.records.upgrade import check_format
 
 SCHEMA = "runstone/config/v1"
@@ -12,8 +11,7 @@ _FORGES = ("github", "gitlab", "gitea")
 _WEB = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+(/[A-Za-z0-9._~/-]*)?")
 
 
-@dataclass(frozen=True, slots=True)
-class SecretRules:
+class SecretRules(NamedTuple):
     """Patterns for what must not be recorded; empty lists mean the built-in ones.
 
     Attributes:
@@ -27,8 +25,7 @@ class SecretRules:
     allow: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotRules:
+class SnapshotRules(NamedTuple):
     """What a code snapshot takes in.
 
     Attributes:
@@ -47,8 +44,7 @@ class SnapshotRules:
 _SNAPSHOT = SnapshotRules()
 
 
-@dataclass(frozen=True, slots=True)
-class ForgeSetting:
+class ForgeSetting(NamedTuple):
     """Which forge the project is on, where its remote's URL does not tell.
 
     Attributes:
@@ -60,8 +56,7 @@ class ForgeSetting:
     url: str
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """The settings of one repository.
 
     Attributes:
@@ -84,11 +79,11 @@ class Config:
     versions: str = "shared"
     registry: str = "registry"
     require_clean: bool = False
-    snapshot: SnapshotRules = field(default_factory=SnapshotRules)
-    secrets: SecretRules = field(default_factory=SecretRules)
+    snapshot: SnapshotRules = SnapshotRules()
+    secrets: SecretRules = SecretRules()
     forge: ForgeSetting | None = None
     unknown: tuple[str, ...] = ()
-    extra: Document = field(default_factory=dict)
+    extra: Document = EMPTY
 
     @classmethod
     def from_document(cls, document: Any, where: str) -> "Config":
@@ -118,7 +113,7 @@ class Config:
             extra=reader.extra(),
         )
         parts = (reader, snapshot, secrets, *([forge] if forge is not None else []))
-        return replace(config, unknown=tuple(str(part.path(key)) for part in parts for key in part.extra()))
+        return config._replace(unknown=tuple(str(part.path(key)) for part in parts for key in part.extra()))
 
 
 def _take_size(reader: Reader, key: str, default: int) -> int:

@@ -2,17 +2,21 @@
 
 A document is what YAML gives: dicts, lists, str, int, float, bool, None. `Reader` takes known keys
 out of it with their types checked and hands back the rest, which the record carries unchanged.
+
+Records that a look-up in the registry takes are named tuples, not dataclasses: a process that resolves one alias would
+spend a third of its time on defining those.
 """
 
 import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from runstone.errors import InvalidValue, RecordInvalid
 
 Document = dict[str, Any]
+EMPTY: Document = {}
+"""A map of a record that says nothing; all records share it, as nothing changes the maps of a record."""
 T = TypeVar("T")
 
 _TIME = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])(?:\.([0-9]{1,6}))?Z")
@@ -28,6 +32,8 @@ def format_time(time_ms: int) -> str:
     Raises:
         InvalidValue: The time is not in the years 1 to 9999.
     """
+    from datetime import UTC, datetime  # here, as below: whoever looks a version up, which has to be quick, has no use
+
     seconds, ms = divmod(time_ms, 1000)
     try:
         moment = datetime.fromtimestamp(seconds, UTC)
@@ -42,6 +48,8 @@ def parse_time(text: str) -> int:
     Raises:
         ValueError: The text is not such a time.
     """
+    from datetime import datetime
+
     match = _TIME.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a time such as 2026-11-22T06:12:03.123Z")

@@ -1,16 +1,14 @@
 """Models: the reference a run keeps to a model folder, and what a model version's git tag says."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from runstone.records.document import Document, Reader
+from runstone.records.document import EMPTY, Document, Reader
 from runstone.records.upgrade import check_format
 
 SCHEMA = "runstone/version/v1"
 
 
-@dataclass(frozen=True, slots=True)
-class ModelReference:
+class ModelReference(NamedTuple):
     """A model folder among a run's artifacts.
 
     Attributes:
@@ -27,7 +25,7 @@ class ModelReference:
     digest: str
     size: int
     signature: Document | None = None
-    extra: Document = field(default_factory=dict)
+    extra: Document = EMPTY
 
     def to_document(self) -> Document:
         """The reference as the record's YAML holds it."""
@@ -55,8 +53,7 @@ class ModelReference:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class VersionBody:
+class VersionBody(NamedTuple):
     """The YAML body of a model version's annotated git tag.
 
     Attributes:
@@ -84,10 +81,10 @@ class VersionBody:
     size: int = 0
     signature: Document | None = None
     description: str | None = None
-    tags: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = EMPTY
     copied_from: str | None = None
     event: str | None = None
-    extra: Document = field(default_factory=dict)
+    extra: Document = EMPTY
 
     def to_document(self) -> Document:
         """The body as the tag's message holds it."""

@@ -1,16 +1,14 @@
 """Registered models: the file with what people say of a model as a whole."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from runstone.records.document import Document, Reader, format_time
+from runstone.records.document import EMPTY, Document, Reader, format_time
 from runstone.records.upgrade import check_format
 
 SCHEMA = "runstone/registered-model/v1"
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFile:
+class ModelFile(NamedTuple):
     """What `registry/<model>/model.yaml` says.
 
     Attributes:
@@ -23,10 +21,10 @@ class ModelFile:
 
     name: str | None = None
     description: str | None = None
-    tags: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = EMPTY
     owners: tuple[str, ...] = ()
     created: int | None = None
-    extra: Document = field(default_factory=dict)
+    extra: Document = EMPTY
 
     def to_document(self) -> Document:
         """The model as its file holds it."""

@@ -1,10 +1,9 @@
 """Stages: the file that says which versions of a model are in a stage."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from runstone.records.document import Document, Reader, show
+from runstone.records.document import EMPTY, Document, Reader, show
 from runstone.records.upgrade import check_format
 
 SCHEMA = "runstone/stage/v1"
@@ -13,8 +12,7 @@ NO_STAGE = "None"
 """Where a version is that is in no stage."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(NamedTuple):
     """What `registry/<model>/stages/<Stage>.yaml` says.
 
     Attributes:
@@ -22,7 +20,7 @@ class Stage:
     """
 
     versions: tuple[int, ...]
-    extra: Document = field(default_factory=dict)
+    extra: Document = EMPTY
 
     @classmethod
     def of(cls, versions: Iterable[int]) -> "Stage":
@@ -40,9 +38,11 @@ class Stage:
         check_format(document, "stage", where)
         reader.take("schema", str)
         versions = reader.need("versions", list)
+        seen: set[int] = set()
         for i, version in enumerate(versions):
             if type(version) is not int or version < 1:
                 raise reader.fail(f"versions[{i}]", f"must be a whole number of 1 or more, but is {show(version)}")
-            if version in versions[:i]:
+            if version in seen:
                 raise reader.fail(f"versions[{i}]", f"must stand there once, but {version} stands there twice")
+            seen.add(version)
         return cls(tuple(sorted(versions)), reader.extra())

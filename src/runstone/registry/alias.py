@@ -1,6 +1,7 @@
 """Aliases: names that point at one version of a model and may be moved; one small file each on the default branch."""
 
 import warnings
+from contextlib import suppress
 
 from runstone import names
 from runstone.errors import AliasNotFound, InvalidName, NewerFormat, RecordInvalid, RecordsSkipped, ReviewRequired
@@ -10,9 +11,9 @@ from runstone.records.alias import Alias
 from runstone.registry import branch
 from runstone.registry.keys import find_key
 from runstone.registry.layout import Place
-from runstone.registry.message import format_message
+from runstone.registry.message import format_message, version_rows
 from runstone.registry.state import ModelState, read_model_state, with_unknown
-from runstone.registry.version import ModelVersion, get_version
+from runstone.registry.version import ModelVersion, get_version, version_at
 
 
 def alias_changes(registry: str, state: ModelState, alias: str, version: int | None) -> dict[str, str | None]:
@@ -71,7 +72,7 @@ def set_alias(repo: Repository, name: str, alias: str, version: int) -> None:
 
     def message(base: str | None) -> str:
         del base
-        rows: list[tuple[str, object]] = [("Model", found.name), ("Version", version), ("Alias", alias)]
+        rows = [("Model", found.name), *version_rows(repo, key, [version]), ("Alias", alias)]
         rows += [("Replaces", replaced)] if replaced is not None else []
         return format_message(f"Point {found.name}@{alias} at v{version}", rows)
 
@@ -98,7 +99,13 @@ def delete_alias(repo: Repository, name: str, alias: str) -> None:
             raise AliasNotFound(name, alias, sorted(read_model_state(repo, base, key).aliases))
         return {path: None}  # also one whose file is broken
 
-    branch.commit_files(repo, plan, format_message(f"Remove {name}@{alias}", [("Model", name), ("Alias", alias)]))
+    def message(base: str | None) -> str:
+        moved: list[tuple[str, object]] = []
+        with suppress(RecordInvalid, NewerFormat):
+            moved = version_rows(repo, key, [_read(repo, base or "", path)])
+        return format_message(f"Remove {name}@{alias}", [("Model", name), *moved, ("Alias", alias)])
+
+    branch.commit_files(repo, plan, message)
 
 
 def read_aliases(repo: Repository, name: str) -> dict[str, int]:
@@ -132,11 +139,12 @@ def get_version_by_alias(repo: Repository, name: str, alias: str) -> ModelVersio
         RecordInvalid: Its file breaks its schema.
     """
     commit = branch.registry_commit(repo)
-    folder = f"{repo.config.registry}/{find_key(repo, name, commit)}/aliases"
+    key = find_key(repo, name, commit)
+    folder = f"{repo.config.registry}/{key}/aliases"
     entry = None if commit is None else branch.list_folder(repo, commit, folder).get(f"{alias}.yaml")
     if commit is None or entry is None or not entry.is_file:
         raise AliasNotFound(name, alias, sorted(read_aliases(repo, name)))
-    return get_version(repo, name, _read(repo, commit, f"{folder}/{alias}.yaml"))
+    return version_at(repo, commit, name, key, _read(repo, commit, f"{folder}/{alias}.yaml"))
 
 
 def _read(repo: Repository, commit: str, path: str) -> int:

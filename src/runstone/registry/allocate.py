@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from random import SystemRandom
 
 from runstone import names
@@ -34,7 +33,7 @@ from runstone.tracking.exchange import private_refs
 from runstone.tracking.sync import sync
 from runstone.tracking.workspace import Workspace
 
-_ATTEMPTS = 100
+ATTEMPTS = 100
 _LOCKED_ATTEMPTS = 12
 _SYNCS = 5
 _random = SystemRandom()
@@ -42,16 +41,23 @@ _random = SystemRandom()
 Refs = Mapping[str, str]
 
 
-class _NotTaken(Exception):
-    """The remote has not taken a tag; told in words of the registry by who knows what for."""
+class NotTaken(Exception):
+    """The remote has not taken a tag; told in words of the registry by who knows what for.
+
+    Attributes:
+        remote: The git remote.
+        why: What git or the remote said.
+        is_refused: Whether it was asked, and does not take such tags from this user.
+    """
 
     def __init__(self, remote: str, why: str, *, is_refused: bool = False) -> None:
         super().__init__(why)
-        self._remote, self._why, self._is_refused = remote, why, is_refused
+        self.remote, self.why, self.is_refused = remote, why, is_refused
 
     def explain(self, key: str, retiring: int | None = None) -> VersionNotAllotted:
+        """The same as an error of the registry."""
         model = names.decode_component(key)
-        return VersionNotAllotted(model, self._remote, self._why, is_refused=self._is_refused, retiring=retiring)
+        return VersionNotAllotted(model, self.remote, self.why, is_refused=self.is_refused, retiring=retiring)
 
 
 def shared_remote(repo: Repository) -> str | None:
@@ -103,7 +109,7 @@ def allocate(
     try:
         with lock:
             return _allocate_there(workspace, remote, key, body, find_commit)
-    except _NotTaken as error:
+    except NotTaken as error:
         raise error.explain(key) from error.__cause__
     finally:
         lock.settle()
@@ -120,12 +126,12 @@ def retire_number(workspace: Workspace, key: str, number: int, commit: str, mess
         SigningFailed: git is set to sign tags, and it could not be signed.
     """
     repo, tag = workspace.repo, f"{key}@v{number}!"
-    oid = _write_tag(repo, tag, commit, message)
+    oid = signing.write_tag(repo, commit, tag, message)
     remote = shared_remote(repo)
     try:
         if remote is not None and not _push(repo, remote, tag, oid):
             return False
-    except _NotTaken as error:
+    except NotTaken as error:
         raise error.explain(key, number) from error.__cause__
     return _make_here(repo, remote, tag, oid)
 
@@ -139,13 +145,13 @@ def _can_be_shared(workspace: Workspace, remote: str, commit: str) -> bool:
 
 
 def _allocate_here(repo: Repository, key: str, body: VersionBody, commit: str, remote: str | None) -> int:
-    for _ in range(_ATTEMPTS):
+    for _ in range(ATTEMPTS):
         highest = max(highest_here(repo, key), 0 if remote is None else highest_seen(repo, remote, key))
         if not highest:
             refuse_other_case(key, read_all_numbers(repo))
         number = highest + 1
         tag = f"{key}@v{number}"
-        if _make_here(repo, None, tag, _write_tag(repo, tag, commit, _message(body, number))):
+        if _make_here(repo, None, tag, signing.write_tag(repo, commit, tag, _message(body, number))):
             return number
     raise RefMoved(TAGS + tag, None)
 
@@ -159,29 +165,78 @@ def _allocate_there(
 ) -> int:
     repo = workspace.repo
     commit, there = _share(workspace, remote, find_commit, body.digest.removeprefix("md5:"))
-    body, free = replace(body, event=f"{_random.getrandbits(64):016x}"), 0
-    for _ in range(_ATTEMPTS):
-        number = _next_number(repo, remote, key, there)
+    return allot(repo, remote, key, body, commit, there, lambda: _look(repo, remote))[0]
+
+
+def allot(
+    repo: Repository,
+    remote: str | None,
+    key: str,
+    body: VersionBody,
+    commit: str,
+    there: Refs,
+    look: Callable[[], Refs],
+    *,
+    unless: Callable[[], int | None] | None = None,
+) -> tuple[int, str | None]:
+    """Give the next number of a model to a commit that the others have already; all numbers of a remote come from here.
+
+    Args:
+        repo: The repository.
+        remote: The remote that gives the numbers; None where the repository itself does.
+        key: The model.
+        body: What the message of the tag says.
+        commit: What it is put on.
+        there: The refs of the remote, as it was looked at last.
+        look: Looks again.
+        unless: Tells the version that meets the wish already, by what was looked at last. It is asked before each
+            attempt. A number is then tried for only when all below it were looked at, as two who try for one number
+            cannot both get it: so one wish gives one version. Numbers that were given here alone do not count for that.
+
+    Returns:
+        The number; and the tag's object if it was made now, None if `unless` told of the version.
+
+    Writes:
+        The tag: on the remote by compare-and-swap, and then here.
+
+    Raises:
+        NotTaken: The remote does not take it, or cannot be reached.
+        InvalidName: The name differs from another model's by case alone.
+        SigningFailed: git is set to sign tags, and it could not be signed.
+    """
+    if remote is not None:  # what one process pushes is then nobody else's object, not even that of one second
+        body = body._replace(event=f"{_random.getrandbits(64):016x}")
+    free = 0
+    for _ in range(ATTEMPTS):
+        met = None if unless is None else unless()
+        if met is not None:
+            return met, None
+        number = _next_number(repo, remote, key, there, with_own=unless is None)
         tag = f"{key}@v{number}"
-        oid = _write_tag(repo, tag, commit, _message(body, number))
-        if _push(repo, remote, tag, oid):
+        oid = signing.write_tag(repo, commit, tag, _message(body, number))
+        if remote is None:
+            is_made = _make_here(repo, None, tag, oid)
+        elif is_made := _push(repo, remote, tag, oid):
             _make_here(repo, remote, tag, oid)
-            return number
+        if is_made:
+            return number, oid
         time.sleep(_random.uniform(0, 0.05))
-        there = _look(repo, remote)
+        there = look()
         free = free + 1 if TAGS + tag not in there else 0
         if free > _LOCKED_ATTEMPTS:
             break
-    raise _NotTaken(remote, f"it is busy: `{tag}` could not be pushed, and nobody else has")
+    raise NotTaken(remote or "this repository", f"it is busy: `{tag}` could not be made, and nobody else has")
 
 
 def _message(body: VersionBody, number: int) -> str:
     return f"{body.model} version {number}\n\n{yaml.dump(body.to_document())}"
 
 
-def _next_number(repo: Repository, remote: str, key: str, there: Refs) -> int:
+def _next_number(repo: Repository, remote: str | None, key: str, there: Refs, *, with_own: bool) -> int:
     theirs = parse_numbers(there)
-    highest = max(theirs.get(key, Numbers()).highest, highest_here(repo, key), highest_seen(repo, remote, key))
+    own = highest_here(repo, key) if with_own else 0
+    seen = highest_seen(repo, remote, key) if remote is not None else 0
+    highest = max(theirs.get(key, Numbers()).highest, own, seen)
     if not highest:
         refuse_other_case(key, {*theirs, *read_all_numbers(repo)})
     return highest + 1
@@ -191,7 +246,7 @@ def _look(repo: Repository, remote: str) -> Refs:
     try:
         return transport.list_remote(repo, remote, [repo.runs_ref, version_tags.PATTERN])
     except RemoteUnreachable as error:
-        raise _NotTaken(remote, error.why) from error
+        raise NotTaken(remote, error.why) from error
 
 
 def _share(workspace: Workspace, remote: str, find_commit: Callable[[], str], digest: str) -> tuple[str, Refs]:
@@ -206,11 +261,11 @@ def _share(workspace: Workspace, remote: str, find_commit: Callable[[], str], di
         try:
             sync(workspace, remote=remote, receive=False)
         except RemoteUnreachable as error:
-            raise _NotTaken(remote, error.why) from error
+            raise NotTaken(remote, error.why) from error
         there, commit = _look(repo, remote), find_commit()
         if _has(repo, there.get(repo.runs_ref), commit):
             return commit, there
-    raise _NotTaken(remote, "it does not have the run yet, which other processes change all the time")
+    raise NotTaken(remote, "it does not have the run yet, which other processes change all the time")
 
 
 def _has(repo: Repository, tip: str | None, commit: str) -> bool:
@@ -239,9 +294,9 @@ def _push(repo: Repository, remote: str, tag: str, oid: str) -> bool:
             found = transport.list_remote(repo, remote, [ref])
             if ref in found:
                 return found[ref] == oid
-        raise _NotTaken(remote, error.why) from error
+        raise NotTaken(remote, error.why) from error
     if result.state == "refused":
-        raise _NotTaken(remote, result.reason, is_refused=True)
+        raise NotTaken(remote, result.reason, is_refused=True)
     return result.state != "lost"
 
 
@@ -256,10 +311,3 @@ def _make_here(repo: Repository, remote: str | None, tag: str, oid: str) -> bool
         with suppress(RefMoved):  # likewise
             version_tags.note_sent(repo, remote, {tag: oid})
     return True
-
-
-def _write_tag(repo: Repository, tag: str, commit: str, message: str) -> str:
-    """Write the object of an annotated tag, signed where git is set to sign tags."""
-    text = f"object {commit}\ntype commit\ntag {tag}\ntagger {repo.identity('committer')}\n\n{message.rstrip()}\n"
-    payload = text.encode("utf-8", "surrogateescape")
-    return repo.objects.write("tag", payload + (signing.sign(repo, payload) or b""))

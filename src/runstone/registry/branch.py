@@ -33,12 +33,19 @@ def default_branch(repo: Repository) -> str:
     Raises:
         RunstoneError: None of these exists, as in a detached checkout of a repository without them.
     """
+    return _find(repo)[0]
+
+
+def _find(repo: Repository) -> tuple[str, str | None, str | None]:
+    """The default branch, and where it is here and on the remote."""
     origin, head = _target(repo, "refs/remotes/origin/HEAD"), _target(repo, "HEAD")
     for name in (origin, repo.git_config.get("init.defaultbranch"), "main", "master"):
-        if name and (_tip(repo, f"refs/heads/{name}") or _tip(repo, f"refs/remotes/origin/{name}")):
-            return name
+        if name:
+            local, remote = _tip(repo, f"refs/heads/{name}"), _tip(repo, f"refs/remotes/origin/{name}")
+            if local or remote:
+                return name, local, remote
     if head or origin:  # no commit yet
-        return str(head or origin)
+        return str(head or origin), None, None
     raise RunstoneError(
         "The default branch of this repository is not known: there is no origin/HEAD, no main and no master. "
         "Name it: `git config init.defaultBranch NAME`"
@@ -55,8 +62,7 @@ def registry_commit(repo: Repository) -> str | None:
 
 def _look(repo: Repository) -> tuple[str, str | None, str | None]:
     """The default branch, where it is here, and the registry's commit."""
-    name = default_branch(repo)
-    local, remote = _tip(repo, f"refs/heads/{name}"), _tip(repo, f"refs/remotes/origin/{name}")
+    name, local, remote = _find(repo)
     if local is None or remote is None or local == remote:
         return name, local, local or remote
     for older, newer in ((remote, local), (local, remote)):  # in process first: mostly one is a little ahead

@@ -5,6 +5,7 @@ Whoever judges, tells or proves a change reads it here: checks of proposals, rep
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from runstone.git.objects import TreeEntry
 from runstone.git.repository import Repository
@@ -172,11 +173,11 @@ def _compare(a: ModelState, b: ModelState, name: str) -> list[Change]:
         for run in _differing(a.registrations, b.registrations)
     ]
     was, now = _stages(a), _stages(b)
-    found += [
-        StageChange(key, name, version, was.get(version, NO_STAGE), now.get(version, NO_STAGE))
-        for version in sorted(was.keys() | now.keys())
-        if was.get(version) != now.get(version)
-    ]
+    for version in sorted(was.keys() | now.keys()):
+        stood, stands = was.get(version, set()), now.get(version, set())
+        left, entered = sorted(stood - stands), sorted(stands - stood)
+        pairs = zip_longest(left, entered, fillvalue=NO_STAGE)
+        found += [StageChange(key, name, version, before, after) for before, after in pairs]
     found += [
         AliasChange(key, name, alias, a.aliases.get(alias), b.aliases.get(alias))
         for alias in _differing(a.aliases, b.aliases)
@@ -190,9 +191,13 @@ def _compare(a: ModelState, b: ModelState, name: str) -> list[Change]:
     return found
 
 
-def _stages(state: ModelState) -> dict[int, str]:
-    """Version → its stage; of a version that stands in two, which no policy allows, the first."""
-    return {version: stage for stage, versions in reversed(list(state.stages.items())) for version in versions}
+def _stages(state: ModelState) -> dict[int, set[str]]:
+    """Version → its stages: one, but for files that somebody wrote by hand, and each of those is a fact."""
+    found: dict[int, set[str]] = {}
+    for stage, versions in state.stages.items():
+        for version in versions:
+            found.setdefault(version, set()).add(stage)
+    return found
 
 
 def _differing(a: Mapping[str, object], b: Mapping[str, object]) -> list[str]:

@@ -1,7 +1,6 @@
 """Where each fact of the registry lies on the default branch: path ⇄ place. One fact is one file."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from runstone.names import parse_version_number
 
@@ -18,8 +17,7 @@ _FOLDER_OF = {kind: folder for folder, kind in _FOLDERS.items()}
 _FILE_OF = {kind: file for file, kind in _FILES.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """The place of one fact.
 
     Attributes:

@@ -110,7 +110,7 @@ def search_models(
 ) -> "PagedList[RegisteredModel]":
     """Registered models that meet a filter, one page of them; raises `FilterInvalid`."""
     from runstone.index.fields import REGISTERED_MODELS
-    from runstone.index.search import search_rows
+    from runstone.index.rows import search_rows
 
     return search_rows(
         list_models(repo),

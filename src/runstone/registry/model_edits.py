@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from runstone import names
@@ -79,21 +78,21 @@ def describe_model(workspace: Workspace, name: str, description: str | None) -> 
         LocalEdits, IndexBusy, BranchBehind, BranchDiverged, SigningFailed: See `branch.commit_files`.
     """
     text = clean_description(workspace, description)
-    edit_model_file(workspace, name, f"Describe {name}", lambda file: replace(file, description=text))
+    edit_model_file(workspace, name, f"Describe {name}", lambda file: file._replace(description=text))
     return get_model(workspace.repo, name)
 
 
 def set_owners(workspace: Workspace, name: str, owners: Sequence[str]) -> None:
     """Say who answers for a model. Writes and raises as `describe_model`."""
     checked = tuple(check_text("owner", "owners", owner) for owner in owners)
-    edit_model_file(workspace, name, f"Set the owners of {name}", lambda file: replace(file, owners=checked))
+    edit_model_file(workspace, name, f"Set the owners of {name}", lambda file: file._replace(owners=checked))
 
 
 def set_model_tags(workspace: Workspace, name: str, tags: Mapping[str, Any]) -> None:
     """Set tags of a model. Writes and raises as `describe_model`; `InvalidName` for a key that cannot be used."""
     texts = clean_tags(workspace, tags)
     subject = f"Set {shown_tags(texts)} of {name}"
-    edit_model_file(workspace, name, subject, lambda file: replace(file, tags={**file.tags, **texts}))
+    edit_model_file(workspace, name, subject, lambda file: file._replace(tags={**file.tags, **texts}))
 
 
 def delete_model_tags(workspace: Workspace, name: str, keys: Sequence[str]) -> None:
@@ -102,7 +101,7 @@ def delete_model_tags(workspace: Workspace, name: str, keys: Sequence[str]) -> N
         workspace,
         name,
         f"Remove {shown_tags(keys)} of {name}",
-        lambda file: replace(file, tags={key: value for key, value in file.tags.items() if key not in keys}),
+        lambda file: file._replace(tags={key: value for key, value in file.tags.items() if key not in keys}),
     )
 
 
@@ -125,7 +124,7 @@ def rename_model(workspace: Workspace, name: str, new_name: str) -> RegisteredMo
 
     def plan(base: str | None) -> branch.Changes:
         _refuse_taken(repo, base, new_name, names.encode_component(new_name), own=key)
-        return {path: yaml.dump(replace(_file(repo, base, key), name=written).to_document())}
+        return {path: yaml.dump(_file(repo, base, key)._replace(name=written).to_document())}
 
     trailers = [("Model", new_name), ("Former-name", name)]
     branch.commit_files(repo, plan, format_message(f"Rename {name} to {new_name}", trailers))

@@ -6,7 +6,6 @@ Nothing is read here of what the tags say, so one that only looks like a version
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from runstone import names
 from runstone.errors import InvalidName
@@ -16,7 +15,6 @@ TAGS = "refs/tags/"
 _SEEN = "refs/runstone/remote-tags/"
 
 
-@dataclass(frozen=True, slots=True)
 class Numbers:
     """The version tags of one model.
 
@@ -25,8 +23,11 @@ class Numbers:
         retired: The same of the tags that retire versions.
     """
 
-    versions: dict[int, str] = field(default_factory=dict)
-    retired: dict[int, str] = field(default_factory=dict)
+    __slots__ = ("retired", "versions")
+
+    def __init__(self, versions: dict[int, str] | None = None, retired: dict[int, str] | None = None) -> None:
+        self.versions = {} if versions is None else versions
+        self.retired = {} if retired is None else retired
 
     @property
     def present(self) -> list[int]:

@@ -3,18 +3,15 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from runstone.errors import NewerFormat, RecordInvalid
+from runstone.git.notes import NOTES_REF as NOTES_REF
+from runstone.git.notes import list_notes
 from runstone.git.process import run_git
 from runstone.git.repository import Repository
 from runstone.records import yaml
 from runstone.records.approval import ApprovalNote
 
-if TYPE_CHECKING:
-    from runstone.git.objects import TreeEntry
-
-NOTES_REF = "refs/notes/runstone"
 _PERSON = re.compile(r"(?P<name>[^<>\n\0]*?)\s*<(?P<mail>[^<>\s\0]*)>")
 
 
@@ -82,7 +79,7 @@ def read_notes(repo: Repository, commits: Iterable[str]) -> dict[str, ApprovalNo
     if tip is None:
         return {}
     wanted = set(commits)
-    blobs = {commit: oid for commit, oid in _list_notes(repo, repo.objects.commit(tip).tree) if commit in wanted}
+    blobs = {commit: entry.oid for commit, entry in list_notes(repo, tip).items() if commit in wanted}
     texts = dict(repo.objects.read_many(set(blobs.values())))
     read = ((commit, _parse_note(texts[oid], commit)) for commit, oid in blobs.items())
     return {commit: note for commit, note in read if note is not None}
@@ -107,16 +104,3 @@ def _parse_note(data: bytes, commit: str) -> ApprovalNote | None:
         return ApprovalNote.from_document(yaml.load(data, where), where)
     except (RecordInvalid, NewerFormat):
         return None  # people may keep notes of their own there
-
-
-def _list_notes(repo: Repository, tree: str) -> list[tuple[str, str]]:
-    """Commit → blob of all notes; git spreads them over folders of two digits once they are many."""
-    found = []
-    pending: list[tuple[str, TreeEntry]] = list(repo.objects.tree(tree).items())
-    while pending:
-        name, entry = pending.pop()
-        if entry.is_tree and len(name) < len(repo.objects.zero):
-            pending += [(name + inner, each) for inner, each in repo.objects.tree(entry.oid).items()]
-        elif entry.is_file and repo.objects.is_id(name):
-            found.append((name, entry.oid))
-    return found

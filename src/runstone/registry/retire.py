@@ -6,7 +6,7 @@ from runstone.records.policy import NO_STAGE, Approvals
 from runstone.registry import branch
 from runstone.registry.alias import alias_changes
 from runstone.registry.allocate import retire_number
-from runstone.registry.message import format_message
+from runstone.registry.message import format_message, version_rows
 from runstone.registry.stage import stage_changes
 from runstone.registry.state import read_model_state, read_policy, with_unknown
 from runstone.registry.version import ModelVersion, get_version
@@ -50,7 +50,10 @@ def retire_version(workspace: Workspace, name: str, version: int, *, reason: str
         message = f"Retire {found.name} version {version}\n\n{(reason or '').strip()}"
         retire_number(workspace, found.key, version, found.commit, message)
     if is_used:
-        message = format_message(f"Retire {found.name} v{version}", [("Model", found.name), ("Version", version)])
+        message = format_message(
+            f"Retire {found.name} v{version}",
+            [("Model", found.name), *version_rows(repo, found.key, [version])],
+        )
         branch.commit_files(repo, lambda base: _without(repo, base, found.key, version), message)
     return found
 

@@ -7,7 +7,7 @@ from runstone.errors import InvalidName, ModelRenamed
 from runstone.git.repository import Repository
 from runstone.index.fields import MODEL_VERSIONS
 from runstone.index.filter import And, Comparison, Filter, parse_filter
-from runstone.index.search import search_rows
+from runstone.index.rows import search_rows
 from runstone.registry.version import ModelVersion, list_versions
 
 if TYPE_CHECKING:

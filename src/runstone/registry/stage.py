@@ -14,9 +14,9 @@ from runstone.records.stage import Stage
 from runstone.registry import branch
 from runstone.registry.keys import find_key
 from runstone.registry.layout import Place
-from runstone.registry.message import format_message
+from runstone.registry.message import format_message, version_rows
 from runstone.registry.state import ModelState, read_model_state, read_policy, with_unknown
-from runstone.registry.version import ModelVersion, get_version
+from runstone.registry.version import ModelVersion, get_version, version_at
 
 ARCHIVED = "Archived"
 _ARCHIVING = ("Staging", "Production")
@@ -33,14 +33,15 @@ def get_version_by_stage(repo: Repository, name: str, stage: str) -> ModelVersio
     Source: MLflow's documentation, `models:/<name>/<stage>`.
     """
     commit = branch.registry_commit(repo)
-    folder = f"{repo.config.registry}/{find_key(repo, name, commit)}/stages"
+    key = find_key(repo, name, commit)
+    folder = f"{repo.config.registry}/{key}/stages"
     files = {} if commit is None else branch.list_folder(repo, commit, folder)
     known = sorted(file.removesuffix(".yaml") for file, entry in files.items() if not entry.is_tree)
     found = [each for each in known if each == stage] or [each for each in known if each.lower() == stage.lower()]
     versions = _read(repo, commit, f"{folder}/{found[0]}.yaml") if commit is not None and found else ()
     if not versions:
         raise StageNotFound(name, stage, [each for each in known if each not in found])
-    return get_version(repo, name, max(versions))
+    return version_at(repo, commit, name, key, max(versions))
 
 
 def stage_changes(registry: str, state: ModelState, moves: Mapping[int, str]) -> dict[str, str | None]:
@@ -119,7 +120,7 @@ def set_stage(repo: Repository, name: str, version: int, stage: str, *, archive_
         is_out = target == NO_STAGE
         subject = f"Demote {found.name} v{version} from {before}"
         subject = subject if is_out else f"Promote {found.name} v{version} to {target}"
-        rows: list[tuple[str, object]] = [("Model", found.name), ("Version", version)]
+        rows = [("Model", found.name), *version_rows(repo, key, [version])]
         rows += [("Stage", before if is_out else target), *(("Replaces", v) for v in displaced)]
         return format_message(subject, rows)
 

@@ -5,8 +5,7 @@ A pure function of the commit, so that the registry of any day is read as today'
 
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runstone import names
 from runstone.errors import NewerFormat, RecordInvalid, RecordsSkipped
@@ -15,17 +14,19 @@ from runstone.git.repository import Repository
 from runstone.records import yaml
 from runstone.records.alias import Alias
 from runstone.records.model_file import ModelFile
-from runstone.records.registration import Registration
 from runstone.records.stage import NO_STAGE, Stage
-from runstone.records.version_notes import VersionNotes
 from runstone.registry.layout import Place, parse_path
 
 if TYPE_CHECKING:
     from runstone.records.policy import Policy
+    from runstone.records.registration import Registration
+    from runstone.records.version_notes import VersionNotes
+
+_FOLDERS = 2
+"""`<model>/stages`: what somebody has pushed below that is not read, however deep it goes."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelState:
+class ModelState(NamedTuple):
     """What the files of one model say.
 
     Attributes:
@@ -40,12 +41,12 @@ class ModelState:
     """
 
     key: str
-    file: ModelFile = field(default_factory=ModelFile)
+    file: ModelFile = ModelFile()
     has_file: bool = False
-    stages: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    aliases: Mapping[str, int] = field(default_factory=dict)
-    notes: Mapping[int, VersionNotes] = field(default_factory=dict)
-    registrations: Mapping[str, Registration] = field(default_factory=dict)
+    stages: Mapping[str, tuple[int, ...]] = {}
+    aliases: Mapping[str, int] = {}
+    notes: Mapping[int, "VersionNotes"] = {}
+    registrations: Mapping[str, "Registration"] = {}
     card: str | None = None
 
     @property
@@ -150,13 +151,14 @@ def _document(repo: Repository, commit: str, path: str) -> tuple[Any, str] | Non
 
 
 def _files(repo: Repository, commit: str, folder: str) -> dict[str, str]:
-    """Path → blob of every file below a folder."""
+    """Path → blob of the files below a folder of the registry, as deep as it has any."""
     found: dict[str, str] = {}
     entry = repo.objects.entry(repo.objects.commit(commit).tree, folder)
+    deepest = repo.config.registry.count("/") + _FOLDERS
 
     def walk(path: str, entries: Iterable[tuple[str, TreeEntry]]) -> None:
         for name, inner in entries:
-            if inner.is_tree:
+            if inner.is_tree and path.count("/") < deepest:
                 walk(f"{path}/{name}", repo.objects.tree(inner.oid).items())
             elif inner.is_file:
                 found[f"{path}/{name}"] = inner.oid
@@ -190,11 +192,17 @@ def _read(
                 case "alias":
                     aliases[place.name] = Alias.from_document(document, where).version
                 case "notes":
-                    notes[int(place.name)] = VersionNotes.from_document(document, where)
+                    from runstone.records import version_notes  # here, as below: few models have any
+
+                    notes[int(place.name)] = version_notes.VersionNotes.from_document(document, where)
                 case "registration":
-                    registrations[place.name] = Registration.from_document(document, where)
+                    from runstone.records import registration
+
+                    registrations[place.name] = registration.Registration.from_document(document, where)
                 case _:
                     file, has_file = ModelFile.from_document(document, where), True
         except (RecordInvalid, NewerFormat) as error:
             warnings.warn(str(error), RecordsSkipped, stacklevel=3)
+    # By name: git has them by the names of their files, where `a-b.yaml` stands before `a.yaml`.
+    stages, aliases = dict(sorted(stages.items())), dict(sorted(aliases.items()))
     return ModelState(key, file, has_file, stages, aliases, notes, registrations, card)

@@ -1,9 +1,8 @@
 """The git tag of a model version, and that of its retirement, as objects: what they say, read from their text."""
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from runstone import names
 from runstone.errors import InvalidName, RecordInvalid
@@ -17,8 +16,7 @@ _blocks = re.compile(r"^(?=[A-Za-z_'\"])", re.MULTILINE).split
 _match_head = re.compile(r"object ([0-9a-f]+)\ntype commit\n(?:.*\n)*?(?:tagger (.*)\n|\n)").match
 
 
-@dataclass(frozen=True, slots=True)
-class Tagged:
+class Tagged(NamedTuple):
     """Who made an annotated git tag, when, and of what.
 
     Attributes:
@@ -34,8 +32,7 @@ class Tagged:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Retirement:
+class Retirement(NamedTuple):
     """Who retired a version, and why.
 
     Attributes:

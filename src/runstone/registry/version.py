@@ -1,11 +1,11 @@
 """Model versions: annotated git tags `<model>@v<N>` on the commit of the run that made them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runstone import names
 from runstone.errors import (
+    ModelHasNoVersion,
     ModelNotFound,
     NotAModel,
     NotYetRegistered,
@@ -14,7 +14,7 @@ from runstone.errors import (
     VersionNotFound,
 )
 from runstone.git.repository import Repository
-from runstone.records.document import Document
+from runstone.records.document import EMPTY, Document
 from runstone.records.model import ModelReference, VersionBody
 from runstone.records.stage import NO_STAGE
 from runstone.registry import branch
@@ -24,10 +24,10 @@ from runstone.registry.numbers import TAGS, Numbers, read_all_numbers, read_numb
 from runstone.registry.present import present_state
 from runstone.registry.state import ModelState, read_states
 from runstone.registry.tag import Retirement, parse_retirement, parse_version
-from runstone.uris import RunUri
 
 if TYPE_CHECKING:
     from runstone.tracking.workspace import Workspace
+    from runstone.uris import RunUri
 
 _KEPT = 20_000
 _RECENT = 8
@@ -35,8 +35,7 @@ _FEW = 24
 """As many objects are asked for one by one; for more a git process of its own is quicker."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelVersion:
+class ModelVersion(NamedTuple):
     """One version of a registered model.
 
     Attributes:
@@ -80,7 +79,7 @@ class ModelVersion:
     user_id: str | None = None
     current_stage: str = NO_STAGE
     status: str = "READY"
-    tags: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = EMPTY
     key: str = ""
     copied_from: str | None = None
     retired: Retirement | None = None
@@ -97,7 +96,7 @@ class ModelVersion:
 def register_version(
     workspace: "Workspace",
     name: str,
-    source: RunUri,
+    source: "RunUri",
     *,
     description: str | None = None,
     tags: Mapping[str, Any] | None = None,
@@ -136,7 +135,8 @@ def register_version(
     from runstone.tracking.read import need_recorded
 
     repo, name = workspace.repo, check_model(name)
-    key = find_key(repo, name)
+    commit = branch.registry_commit(repo)
+    key = find_key(repo, name, commit)
     said = _said(workspace, description, tags)
     workspace.recover()
     if source.run_id in live.list_live(repo):
@@ -158,7 +158,7 @@ def register_version(
         **said,
     )
     number = allocate(workspace, key, body, lambda: run_commit(repo, recorded.folder))
-    return get_version(repo, name, number)
+    return version_at(repo, commit, name, key, number)
 
 
 def _said(workspace: "Workspace", description: str | None, tags: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -211,7 +211,7 @@ def _recent_commit(repo: Repository, folder: str) -> str | None:
     return None
 
 
-def _reference(models: Sequence[ModelReference], source: RunUri) -> ModelReference:
+def _reference(models: Sequence[ModelReference], source: "RunUri") -> ModelReference:
     found = next((model for model in models if model.path == source.path), None)
     if found is None:
         raise NotAModel(str(source), [model.path for model in models])
@@ -230,7 +230,13 @@ def get_version(repo: Repository, name: str, version: int, *, include_retired: b
         RecordInvalid: Its git tag only looks like a version's.
     """
     commit = branch.registry_commit(repo)
-    key = find_key(repo, name, commit)
+    return version_at(repo, commit, name, find_key(repo, name, commit), version, include_retired=include_retired)
+
+
+def version_at(
+    repo: Repository, commit: str | None, name: str, key: str, version: int, *, include_retired: bool = False
+) -> ModelVersion:
+    """As `get_version`, of a model whose key is known, by the registry's files at a commit; `name` is for messages."""
     tag = f"{key}@v{version}"
     found = repo.objects.find(f"{TAGS}{tag}")
     retired = repo.objects.find(f"{TAGS}{tag}!") if found is not None else None
@@ -247,7 +253,7 @@ def latest_version(repo: Repository, name: str) -> ModelVersion:
     for number in reversed(read_numbers(repo, key).present):
         if _find(repo, f"{key}@v{number}") is not None:
             return get_version(repo, name, number)
-    raise ModelNotFound(name, list_names(repo))
+    raise _no_version(repo, name, key)
 
 
 def list_numbers(repo: Repository, name: str) -> list[int]:
@@ -362,8 +368,7 @@ def _present(
     name = state.file.name
     if name is None and notes is None and stage == NO_STAGE and not aliases and retired is None:
         return version
-    return replace(
-        version,
+    return version._replace(
         name=name or version.name,
         description=version.description if notes is None else notes.description,
         tags=version.tags if notes is None else notes.tags,
@@ -386,4 +391,10 @@ def _not_found(repo: Repository, name: str, key: str, version: int, *, is_retire
     numbers = read_numbers(repo, key).present
     if numbers or is_retired:
         return VersionNotFound(name, version, numbers, is_retired=is_retired)
+    return _no_version(repo, name, key)
+
+
+def _no_version(repo: Repository, name: str, key: str) -> ModelNotFound:
+    if present_state(repo, branch.registry_commit(repo), key).has_file:
+        return ModelHasNoVersion(name)
     return ModelNotFound(name, list_names(repo))

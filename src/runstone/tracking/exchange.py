@@ -15,6 +15,7 @@ from runstone.artifacts.cache import Cache
 from runstone.artifacts.descriptor import DIR
 from runstone.errors import ArtifactMissing, ArtifactsNotShared, PushRefused, RefMoved, RemoteBusy
 from runstone.git import leftover, transport
+from runstone.git.notes import NOTES_REF
 from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
 from runstone.git.runs import layout
@@ -26,6 +27,7 @@ from runstone.git.stream import Progress
 from runstone.tracking import push as pushing
 from runstone.tracking import version_tags
 from runstone.tracking.ailments import is_cut
+from runstone.tracking.approval_notes import exchange_notes
 from runstone.tracking.version_tags import VersionTag
 from runstone.tracking.workspace import Workspace
 
@@ -49,11 +51,11 @@ class Synced:
         runs_sent: Ids of runs that the remote has now, or has as they are now.
         runs_received: Ids of runs that came, or changed.
         changes_sent: Commits pushed; one is one event.
-        objects, size: Artifact objects sent, and how many bytes they have.
-        objects_received, size_received: The same of those that were brought, where the caller did so.
+        objects, size: Artifact objects sent, and their bytes; `objects_received`, `size_received`: those brought.
         versions_sent, versions_received: Git tags of model versions.
+        approvals_sent, approvals_received: Notes of who approved what.
         diverged: Git tags that are another thing here than on the remote; both were kept.
-        notes: Edits of one record that were joined, in words.
+        notes: Edits of one record that were joined, and what else is to be told, in words.
         left_out: Runs whose artifacts were not sent because the caller said so.
         attempts: Pushes of the branch until it was taken.
     """
@@ -68,6 +70,8 @@ class Synced:
     size_received: int = 0
     versions_sent: list[str] = field(default_factory=list)
     versions_received: list[str] = field(default_factory=list)
+    approvals_sent: int = 0
+    approvals_received: int = 0
     diverged: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
@@ -114,7 +118,7 @@ class Exchange:
             Objects, `refs/remotes/<remote>/<branch>` and `refs/runstone/remote-tags/<remote>/`.
         """
         repo = self._repo
-        self._there = transport.list_remote(repo, self._remote, [self._branch, version_tags.PATTERN])
+        self._there = transport.list_remote(repo, self._remote, [self._branch, version_tags.PATTERN, NOTES_REF])
         if self._tip is not None and self._tip != repo.refs.read(self._tracking):
             self._fetch()
         version_tags.fetch(repo, self._remote, self._there, self._progress)
@@ -148,8 +152,8 @@ class Exchange:
         refs = self._repo.refs
         local = refs.read(self._branch)
         if local != self._tip:
-            notes = filter(_is_worth_telling, self._replay(self._tip, refs.read(self._mark)).merged)
-            self.done.notes += [f"{note.record}: {note}" if note.record else str(note) for note in notes]
+            merged = filter(_is_worth_telling, self._replay(self._tip, refs.read(self._mark)).merged)
+            self.done.notes += [f"{note.record}: {note}" if note.record else str(note) for note in merged]
             received = self._runs_between(local or self._seen, refs.read(self._branch))
             self.done.runs_received = sorted({*self.done.runs_received, *received})
         self._note(self._tip)
@@ -226,8 +230,9 @@ class Exchange:
         self._store({tag.body.run: [tag.body.digest.removeprefix("md5:")] for tag in tags if tag.body is not None})
         wanted = {f"refs/tags/{tag.name}": tag.oid for tag in tags}
         results: dict[str, transport.Pushed] = {}
-        for part in _parts(list(wanted), _TAGS_A_PUSH):
-            results |= transport.push(repo, self._remote, {ref: wanted[ref] for ref in part}, progress=self._progress)
+        for start in range(0, len(wanted), _TAGS_A_PUSH):
+            part = dict(list(wanted.items())[start : start + _TAGS_A_PUSH])
+            results |= transport.push(repo, self._remote, part, progress=self._progress)
         sent = {tag.name: tag.oid for tag in tags if results[f"refs/tags/{tag.name}"].state in ("sent", "same")}
         version_tags.note_sent(repo, self._remote, sent)
         done.versions_sent = sorted(sent)
@@ -237,6 +242,13 @@ class Exchange:
                 done.diverged.append(tag.name)
             elif result.state == "refused":
                 raise PushRefused(self._remote, f"refs/tags/{tag.name}", result.reason)
+
+    def exchange_notes(self, *, send: bool) -> None:
+        """As `approval_notes.exchange_notes`."""
+        there, done = self._there.get(NOTES_REF), self.done
+        moved = exchange_notes(self._repo, self._remote, there, send=send, progress=self._progress)
+        done.approvals_sent, done.approvals_received = moved.sent, moved.received
+        done.notes += moved.said
 
     def _reached(self, tags: list[VersionTag], tip: str) -> list[VersionTag]:
         """Those whose commit the remote has."""
@@ -386,7 +398,3 @@ def _all_of(cache: Cache, folders: Iterable[str]) -> set[str]:
         if folder.endswith(DIR) and cache.has(folder):
             found.update(entry.md5 for entry in cache.read_dir(folder))
     return found
-
-
-def _parts(items: list[str], size: int) -> Iterable[list[str]]:
-    return (items[start : start + size] for start in range(0, len(items), size))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from runstone import names
 from runstone.errors import GitFailed, RefBlocked, RefMoved, RunstoneError
+from runstone.git import signing
 from runstone.git.code import hold
 from runstone.git.objects import is_object_id
 from runstone.git.process import run_git
@@ -147,7 +148,8 @@ def _renumber(repo: Repository, diverged: Diverged) -> str:
     subject, gap, body = message.partition("\n\n")
     subject = re.sub(rf"\b{number}$", str(free), subject)
     body = body.partition("\n-----BEGIN ")[0]  # a signature is of the old number
-    made = repo.objects.write_tag(fields["object"], f"{model}@v{free}", fields["tagger"], subject + gap + body)
+    name = f"{model}@v{free}"
+    made = signing.write_tag(repo, fields["object"], name, subject + gap + body, tagger=fields["tagger"])
     try:
         repo.refs.update(
             [

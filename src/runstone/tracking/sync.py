@@ -1,4 +1,4 @@
-"""Share runs through a git remote and a DVC remote: first bytes, then the branch `runs`, then git tags."""
+"""Share runs through a git remote and a DVC remote: first bytes, then the branch `runs`, then git tags, then notes."""
 
 from pathlib import Path
 
@@ -31,8 +31,8 @@ def sync(
         workspace: The repository.
         remote: The git remote; see `transport.find_remote`.
         send: Whether to push.
-        receive: Whether to make local tags of those that only the remote has. Their runs always come, as a push can
-            only go on top of them.
+        receive: Whether to make local tags of those that only the remote has. Their runs always come, and the notes
+            of approvals, as a push can only go on top of them.
         artifacts: Whether runs are pushed together with their bytes; without, git names what others cannot get.
         progress: Told what is being moved.
 
@@ -41,7 +41,8 @@ def sync(
 
     Writes:
         The branch `runs`, here and on the remote, by compare-and-swap; tags, never over another one; objects of the
-        DVC remote; `refs/remotes/<remote>/runs` and `refs/runstone/`. One sync at a time in one clone.
+        DVC remote; `refs/notes/runstone`, which only grows, here and on the remote; `refs/remotes/<remote>/runs` and
+        `refs/runstone/`. One sync at a time in one clone.
 
     Raises:
         RemoteUnreachable, RemoteFailed: A remote is away; the next sync goes on.
@@ -77,6 +78,7 @@ def _sync(
     if send:
         exchange.send()
     exchange.exchange_tags(send=send, receive=receive)
+    exchange.exchange_notes(send=send)
     failure_file(repo).unlink(missing_ok=True)
     return exchange.done
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from runstone import names
 from runstone.errors import RefMoved, RunstoneError
-from runstone.git import transport
+from runstone.git import signing, transport
 from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
 from runstone.git.runs.branch import Draft
@@ -135,7 +135,10 @@ def put_on_runs(repo: Repository, tags: list[VersionTag]) -> list[VersionTag]:
         The tags that point at commits of the branch; one that has no place there is left out.
 
     Writes:
-        Tag objects with the same message, and `refs/tags/`, by compare-and-swap.
+        Tag objects with the same message, signed where git is set to sign tags; `refs/tags/`, by compare-and-swap.
+
+    Raises:
+        SigningFailed: A tag could not be signed; it stays where it was.
     """
     tip = repo.refs.read(repo.runs_ref)
     if tip is None or not tags:
@@ -178,16 +181,24 @@ def _read(repo: Repository, name: str, ref: str) -> VersionTag | None:
     found = repo.objects.find(ref)
     if parsed is None or found is None or found[1] != "tag":
         return None
-    head, _, message = found[2].decode("utf-8", "replace").partition("\n\n")
+    head = found[2].partition(b"\n\n")[0].decode("utf-8", "replace")
     fields = {key: value for key, _, value in (line.partition(" ") for line in head.split("\n"))}
     body = None
     if not parsed[2]:
-        try:
-            text = message.partition("\n\n")[2].partition("\n-----BEGIN ")[0] + "\n"
-            body = VersionBody.from_document(yaml.load(text, ref), ref)
-        except RunstoneError:
-            return None  # a tag of the project's own, that looks like one of ours
+        body = parse_body(found[2], ref)
+        if body is None:
+            return None
     return VersionTag(name, found[0], fields["object"], body) if fields.get("type") == "commit" else None
+
+
+def parse_body(data: bytes, where: str) -> VersionBody | None:
+    """What a tag object says of a version; None for a project's own tag that looks like one of ours."""
+    message = data.decode("utf-8", "replace").partition("\n\n")[2]
+    text = message.partition("\n\n")[2].partition("\n-----BEGIN ")[0] + "\n"
+    try:
+        return VersionBody.from_document(yaml.load(text, where), where)
+    except RunstoneError:
+        return None
 
 
 def _new_place(repo: Repository, tip: str, tag: VersionTag) -> str | None:
@@ -213,9 +224,9 @@ def _new_place(repo: Repository, tip: str, tag: VersionTag) -> str | None:
 
 
 def _write_again(repo: Repository, tag: VersionTag, commit: str) -> str:
-    """The same tag for another commit; a signature, which would no longer hold, is left off."""
+    """The same tag for another commit, signed anew where git is set to: the signature that it had is of the old one."""
     data = repo.objects.read(tag.oid)[2].decode("utf-8", "surrogateescape")
     head, _, message = data.partition("\n\n")
     tagger = next((line.removeprefix("tagger ") for line in head.split("\n") if line.startswith("tagger ")), None)
     text = message.partition("\n-----BEGIN ")[0]
-    return repo.objects.write_tag(commit, tag.name, tagger or repo.identity("committer"), text)
+    return signing.write_tag(repo, commit, tag.name, text, tagger=tagger)

@@ -6,7 +6,8 @@ import pytest
 
 from runstone.git.repository import Repository
 from runstone.promotion.ci.annotations import format_github, format_gitlab, without_commands
-from runstone.promotion.ci.check import check
+from runstone.promotion.ci.approved import with_approvals
+from runstone.promotion.ci.check import check, write_report
 from runstone.promotion.ci.context import Context, find_context
 from runstone.promotion.ci.file_checks import check_files
 from runstone.promotion.ci.file_names import meant_path
@@ -134,7 +135,8 @@ def test_the_policy_says_which_stages_there_are() -> None:
             "error",
             "churn/stages/Canary.yaml",
             2,
-            "Canary has 2 versions, and the policy allows 1. Leave 1 in `versions`",
+            "Canary has 2 versions, and the policy allows 1. Take out those that shall leave, as here the oldest: "
+            "`runstone demote churn 2`",
         ),
         (
             "error",
@@ -423,3 +425,18 @@ def test_a_version_that_may_be_on_a_remote_nobody_can_ask(registry: Path) -> Non
     found = check(workspace, Context(head, head, head, note="The remote `origin` cannot be reached."))
     assert ("unknown", 1) == (found.result, found.count("unknown"))
     assert found.findings[0].message.endswith("It may be on the remote: The remote `origin` cannot be reached.")
+
+
+@pytest.mark.parametrize("text", ["promotion: direct\n", "promotion: [\n"])
+def test_settings_are_told_as_what_they_are(git_repo: Path, text: str) -> None:
+    """Of their own file: in the report, and with the approvals that they lack; said once where they are broken."""
+    write(git_repo, {"runstone.yaml": "promotion: review\n", "registry/policy.yaml": POLICY}, "Review")
+    head = propose(git_repo, {"runstone.yaml": text}, "Let everybody", "settings")
+    workspace = Workspace.open(git_repo)
+    found = check(workspace, find_context(workspace.repo, base="main", head="settings", environ={}))
+    assert head == found.merged
+    assert "### `settings changed`" in write_report(workspace, found)
+    broken = ["runstone.yaml"] if text.endswith("[\n") else []
+    assert broken == [each.path for each in found.findings]
+    told = with_approvals(workspace.repo, found).findings
+    assert ("unknown", "runstone.yaml") in [(each.level, each.path) for each in told]

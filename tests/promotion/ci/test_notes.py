@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from runstone.errors import RunstoneError, UsageError
+from runstone.git.notes import were_never_fetched
 from runstone.promotion.ci.notes import Noted, list_unnoted, record_approvals, write_note
 from runstone.promotion.ci.upstream import Upstream
+from runstone.promotion.rules.approvals import collect
 from runstone.records import yaml
 from runstone.records.approval import Approval, ApprovalNote
-from runstone.registry.people import NOTES_REF
+from runstone.registry.people import NOTES_REF, read_note
+from runstone.tracking.sync import sync
 from runstone.tracking.workspace import Workspace
 from tests.promotion.merged import ci_checkout, push_file
 from tests.promotion.support import ANN
@@ -122,7 +125,7 @@ def test_jobs_at_once_lose_no_note(plain_team: Team, merges: list[str]) -> None:
     code = (
         "import sys; from runstone.promotion.ci.notes import write_note; "
         "from runstone.promotion.ci.upstream import Upstream; from runstone.tracking.workspace import Workspace; "
-        "from tests.promotion.test_notes import note_of; u = Upstream(Workspace.open('.').repo); "
+        "from tests.promotion.ci.test_notes import note_of; u = Upstream(Workspace.open('.').repo); "
         "sys.stdin.readline(); print(write_note(u, sys.argv[1], note_of(sys.argv[1])))"
     )
     jobs = [
@@ -135,6 +138,16 @@ def test_jobs_at_once_lose_no_note(plain_team: Team, merges: list[str]) -> None:
     assert ["True\n"] * 3 == said
     assert set(merges) == set(noted_on(plain_team.remote))
     assert "3" == git("rev-list", "--count", "--no-merges", NOTES_REF, cwd=plain_team.remote)
+
+
+def test_every_clone_sees_the_notes_of_ci_after_a_pull(plain_team: Team, merges: list[str]) -> None:
+    """Who approved is not in a plain clone, which says so, and is once the notes were pulled."""
+    write_note(upstream(ci_checkout(plain_team)), merges[0], note_of(merges[0]))
+    reader = Workspace.open(plain_team.clone("reader"))
+    assert (True, None) == (were_never_fetched(reader.repo), read_note(reader.repo, merges[0]))
+    assert 1 == sync(reader, send=False).approvals_received
+    assert (False, note_of(merges[0])) == (were_never_fetched(reader.repo), read_note(reader.repo, merges[0]))
+    assert "rae" in [each.person.name for each in collect(reader.repo, merges[0]).approvers]
 
 
 def test_a_fork_of_history_is_not_followed(plain_team: Team, merges: list[str]) -> None:

@@ -26,7 +26,7 @@ from tests.sharing import Team
 from tests.support import git
 
 pytestmark = pytest.mark.ci
-INSTALL = re.compile(r"python3? -m (pip install|venv) |bin/python -m pip install ")
+INSTALL = re.compile(r"python3? -I -m (pip install|venv) |bin/python -I -m pip install ")
 TRAIN = """\
 from pathlib import Path
 

@@ -1,14 +1,23 @@
 """`verify`: what is guarded came by an approved merge, and each version leads back to its bytes."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from runstone.client import Client
+from runstone.git.process import run_git
 from runstone.git.repository import Repository
 from runstone.names import encode_component
 from runstone.promotion.proof.provenance import Break
 from runstone.promotion.proof.verify import Bypass, verify
+from runstone.promotion.proposals.merge import merge_proposal
+from runstone.records import yaml
 from runstone.tracking.workspace import Workspace
+from tests.promotion.merged import request_in
+from tests.promotion.proposing import clone, setup
 from tests.promotion.support import ANN, alias_file, make_versions, merge, propose, stage_file, write
 from tests.support import git
 
@@ -121,6 +130,86 @@ def test_a_tag_made_anew_is_named(reviewed: Path) -> None:
     (found,) = breaks(reviewed)
     why = f"it was {tag[:7]} when commit {commit[:7]} moved the version, and is {now[:7]}: it was made anew since"
     assert Break("churn/2", "git tag churn@v2", why) == found
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_tag_that_was_pushed_by_force_is_found_in_a_fresh_clone(tmp_path: Path, renamed: bool) -> None:
+    """The commits that Runstone makes name the tags of what they move, also under a name that the model got later."""
+    ann, rae, remote = setup(tmp_path)
+    model = "churn"
+    if renamed:
+        model = "Churn 2"
+        text = f"schema: runstone/registered-model/v1\nname: {model}\n"
+        write(ann, {"registry/churn/model.yaml": text}, "Rename", {})
+        git("push", "-q", "origin", "main", cwd=ann)
+    made = Client(ann).promote(model, 1, "Production")
+    merge_proposal(Workspace.open(rae), made.plan.branch)
+    body = git("cat-file", "tag", "churn@v2", cwd=ann).partition("\n\n")[2]
+    was = git("rev-parse", "refs/tags/churn@v1", cwd=ann)
+    git("tag", "-f", "-a", "-m", body, "churn@v1", "churn@v2^{commit}", cwd=ann)
+    git("push", "-q", "--force", "origin", "refs/tags/churn@v1", cwd=ann)
+    (found,) = breaks(clone(remote, "eve"), artifacts=False)
+    assert ("churn/1", "git tag churn@v1") == (found.what, found.where)
+    assert found.why.startswith(f"it was {was[:7]} when commit ")
+
+
+def test_a_rollback_to_several_names_the_tag_of_each(git_repo: Path) -> None:
+    """Each after the number of its version."""
+    make_versions(git_repo, 3)
+    write(git_repo, {PRODUCTION: stage_file(1, 2)}, "Promote")
+    write(git_repo, {PRODUCTION: stage_file(3)}, "Promote")
+    Client(git_repo).rollback("churn", "Production")
+    tags = [git("rev-parse", f"refs/tags/churn@v{number}", cwd=git_repo) for number in (1, 2)]
+    rows = f"Version: 1\nTag: {tags[0]}\nVersion: 2\nTag: {tags[1]}\n"
+    assert rows in git("log", "-1", "--format=%B", "main", cwd=git_repo)
+    assert () == breaks(git_repo)
+    git("update-ref", "refs/tags/churn@v2", tags[0], cwd=git_repo)
+    assert "churn/2" in {each.what for each in breaks(git_repo, artifacts=False)}
+
+
+@pytest.mark.parametrize("part", ["commit", "digest", "path"])
+def test_a_version_that_is_not_what_was_asked_for_is_named(reviewed: Path, part: str) -> None:
+    """The request that was reviewed says which commit, digest and path it should have."""
+    asked = request_in(reviewed, "churn-run-1")
+    path = "registry/churn/registrations/churn-run-1.yaml"
+    propose(reviewed, {path: yaml.dump(asked.to_document())}, "Register", "register/1")
+    merge(reviewed, "register/1")
+    assert () == breaks(reviewed)
+    other = {
+        "commit": git("rev-parse", "churn@v2^{commit}", cwd=reviewed),
+        "digest": f"md5:{'0' * 32}.dir",
+        "path": "m",
+    }
+    changed: dict[str, Any] = {part: other[part]}
+    wrong = replace(asked, **changed)
+    propose(reviewed, {path: yaml.dump(wrong.to_document())}, "Register", "register/2")
+    merge(reviewed, "register/2")
+    (found,) = breaks(reviewed)
+    assert ("churn/1", "git tag churn@v1") == (found.what, found.where)
+    assert found.why.startswith(f"{path} asked for {part} ")
+
+
+def test_a_long_history_is_verified_in_a_few_processes(git_repo: Path) -> None:
+    """A thousand merged proposals, one of them merged by who made it, which alone is named."""
+    write(git_repo, {"runstone.yaml": "promotion: review\n"}, "Review")
+    tip, stream = "refs/heads/main^0", []
+    for number in range(1, 1001):
+        text = f"schema: runstone/stage/v1\nversions: [{number // 100 + 1}]\n"
+        body = f"M 100644 inline registry/m{number % 100}/stages/Production.yaml\ndata {len(text)}\n{text}\n"
+        for mark, who, more in [(2 * number, "ann", ""), (2 * number + 1, "rae", f"merge :{2 * number}\n")]:
+            mail = "ann@x.org" if number == 500 else f"{who}@x.org"
+            person = f"{who} <{mail}> {1_700_000_000 + number} +0000"
+            stream.append(f"commit refs/heads/big\nmark :{mark}\ncommitter {person}\n")
+            stream.append(f"data 7\nPromote\nfrom {tip}\n{more}{body}")
+        tip = f":{2 * number + 1}"
+    run_git(["fast-import", "--quiet"], cwd=git_repo, input="".join(stream).encode())
+    git("reset", "-q", "--hard", "big", cwd=git_repo)
+    workspace, started = Workspace.open(git_repo), os.times()
+    found = verify(workspace, artifacts=False)
+    spent = sum(os.times()[:4]) - sum(started[:4])
+    assert 1001 == found.commits
+    assert ["m0/6 no stage → Production", "m0/5 Production → no stage"] == [each.what for each in found.breaks][::-1]
+    assert spent < 1.5
 
 
 def test_a_bypass_is_told_with_its_reason(reviewed: Path) -> None:

@@ -43,9 +43,9 @@ def test_one_commit_from_the_up_to_date_branch(tmp_path: Path) -> None:
     head = git("rev-parse", BRANCH, cwd=remote)
     assert (head, True, True, "origin") == (outcome.commit, outcome.is_proposal, outcome.is_new, outcome.remote)
     assert git("rev-parse", "main", cwd=remote) == git("rev-parse", f"{BRANCH}^", cwd=remote)
-    assert ("Promote churn v1 to Production\n\nProposal: promote\nModel: churn\nVersion: 1\nStage: Production") == git(
-        "log", "-1", "--format=%B", head, cwd=remote
-    ).strip()
+    tag = git("rev-parse", "refs/tags/churn@v1", cwd=remote)
+    trailers = f"Proposal: promote\nModel: churn\nVersion: 1\nTag: {tag}\nStage: Production"
+    assert f"Promote churn v1 to Production\n\n{trailers}" == git("log", "-1", "--format=%B", head, cwd=remote).strip()
     assert "registry/churn/stages/Production.yaml" == git("diff", "--name-only", f"{BRANCH}^", BRANCH, cwd=remote)
     assert "Promote churn v1 to Production" in outcome.asked.text
     assert BRANCH in outcome.asked.text

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from runstone.git.repository import Repository
-from runstone.promotion.rules.approvals import Approver, collect, lacking, matches, needed
+from runstone.promotion.rules.approvals import collect, lacking, matches, needed
 from runstone.records import yaml
 from runstone.records.approval import Approval, ApprovalNote
 from runstone.records.policy import Approvals
 from runstone.registry.changes import AliasChange, ModelChange, PolicyChange, RegistrationChange, StageChange
+from runstone.registry.history.entry import Approver
 from runstone.registry.people import NOTES_REF, Person
 from tests.support import git
 
@@ -62,7 +63,7 @@ def test_whoever_merges_the_work_of_another_approves_it(git_repo: Path) -> None:
     propose(git_repo)
     evidence = collect(Repository.open(git_repo), merge(git_repo, RAE))
     assert (Person("Ann", "ann@example.org"),) == evidence.authors
-    assert (Approver("Rae", "rae@example.org", "merge"),) == evidence.approvers
+    assert (Approver(Person("Rae", "rae@example.org"), "merge"),) == evidence.approvers
     assert [] == lacking(ONE, evidence)
 
 
@@ -87,7 +88,7 @@ def test_trailers_count_where_somebody_else_than_the_author_wrote_them(git_repo:
     propose(git_repo)
     said = "Merge it\n\nReviewed-by: Zoe <zoe@example.org>"
     evidence = collect(Repository.open(git_repo), merge(git_repo, RAE, said))
-    assert ["rae@example.org", "zoe@example.org"] == sorted(str(each.mail) for each in evidence.approvers)
+    assert ["rae@example.org", "zoe@example.org"] == sorted(each.person.mail for each in evidence.approvers)
     assert [] == lacking(Approvals(count=2), evidence)
     git("reset", "-q", "--hard", "HEAD~1", cwd=git_repo)
     own = collect(Repository.open(git_repo), merge(git_repo, ANN, said))

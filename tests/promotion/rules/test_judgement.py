@@ -69,7 +69,13 @@ ILLEGAL: list[tuple[dict[str, str | None], list[str]]] = [
     ({"churn/stages/Production.yaml": stage(3), "churn/stages/Archived.yaml": stage(1)},
      ["churn v3 comes from no stage, and the policy lets a version enter Production from Staging or Archived only."]),
     ({"churn/stages/Production.yaml": stage(1, 2), "churn/stages/Staging.yaml": None},
-     ["Production of churn would hold 2 versions (v1, v2), and the policy allows 1 (`holders`)."]),
+     ["Production of churn would hold 2 versions (v1, v2), and the policy allows 1 (`holders`). Let it make room: "
+      "`runstone promote churn 2 --stage Production --propose`"]),
+    ({"churn/stages/Production.yaml": stage(1, 2, 3), "churn/stages/Staging.yaml": None},
+     ["Production of churn would hold 3 versions (v1, v2, v3), and the policy allows 1 (`holders`). ",
+      "churn v3 comes from no stage, and the policy lets a version enter Production from Staging or Archived only.",
+      "Production of churn would hold 3 versions (v1, v2, v3), and the policy allows 1 (`holders`). Take out as "
+      "many as are too much, say v1 and v2: `$EDITOR registry/churn/stages/Production.yaml`"]),
     ({"churn/stages/Production.yaml": stage(2), "churn/stages/Staging.yaml": None},
      ["churn v1 makes room for v2 in Production, and the policy sends it to Archived (`previous`), not to no stage."]),
     ({"churn/stages/Production.yaml": stage(2), "churn/stages/Staging.yaml": stage(1)},
@@ -83,7 +89,9 @@ ILLEGAL: list[tuple[dict[str, str | None], list[str]]] = [
       "stage goes into the policy first, by a change of its own."]),
     ({"churn/stages/Archived.yaml": stage(9)}, [NO_SUCH]),
     ({"churn/stages/Archived.yaml": stage(2)}, ["churn v2 would be in 2 stages at once: Archived, Staging."]),
-    ({"churn/stages/Zoo.yaml": stage(2)}, ["churn v2 would be in 2 stages at once: Staging, Zoo."]),
+    ({"churn/stages/Zoo.yaml": stage(2)}, ["churn v2 would be in 2 stages at once: Staging, Zoo.",
+      "'Zoo' is no stage of the policy at the base, which has Archived, Production, Staging. A new "
+      "stage goes into the policy first, by a change of its own."]),
     ({"churn/stages/Archived.yaml": "schema: runstone/stage/v1\nversions: [x]\n"},
      ["`registry/churn/stages/Archived.yaml` at HEAD: `versions[0]` must be a whole number of 1 or more, but is the "
       'text "x". Correct it, then: `runstone validate registry/churn/stages/Archived.yaml`']),
@@ -368,6 +376,34 @@ def test_a_registry_does_not_move_unseen(line: Line, git_repo: Path) -> None:
     (git_repo / "runstone.yaml").write_text("registry: elsewhere\n")
     with pytest.raises(RunstoneError, match="The registry lies in `registry` at "):
         judge(Workspace(type(line.workspace.repo).open(git_repo)), line.tip, line.commit(CANARY))
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("promotion: direct\n", 1),
+        ("promotion: review\nbranch: trials\n", 1),
+        ("promotion: [\n", 1),
+        (None, 1),
+        ("promotion: review\nsecrets: {keys: [pin]}\n", None),
+        ("promotion: review # still\n", None),
+    ],
+)
+def test_settings_that_guard_count_as_policy(line: Line, text: str | None, count: int | None) -> None:
+    """Turning review off is judged by the settings of the base, and needs the approvals that a policy needs."""
+    objects = line.workspace.repo.objects
+
+    def commit(content: str | None) -> str:
+        blob = None if content is None else TreeEntry(FILE, objects.write("blob", content.encode()))
+        tree = objects.update_tree(objects.commit(line.tip).tree, {"runstone.yaml": blob})
+        assert tree is not None
+        return objects.write_commit(tree, [line.tip], KIM, KIM, "Settings")
+
+    line.tip = base = commit("promotion: review\n")
+    found = judge(line.workspace, base, commit(text))
+    expected = [] if count is None else [(PolicyChange, "runstone.yaml", count)]
+    assert expected == [(type(each.change), each.change.model, each.approvals.count) for each in found.judged]
+    assert (text == "promotion: [\n") == bool(problems(found))
 
 
 def test_the_first_registry_is_judged_by_what_holds_without_a_policy(workspace: Workspace) -> None:

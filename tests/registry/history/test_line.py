@@ -13,7 +13,8 @@ from runstone.records import yaml
 from runstone.records.approval import Approval, ApprovalNote
 from runstone.records.policy import NO_STAGE
 from runstone.registry.changes import AliasChange, StageChange
-from runstone.registry.history.line import Entry, read_history
+from runstone.registry.history.entry import Entry
+from runstone.registry.history.line import read_history
 from runstone.registry.history.past import read_past
 from runstone.registry.history.tags import read_version_tags
 from runstone.registry.history.timeline import tell

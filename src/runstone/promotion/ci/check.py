@@ -18,9 +18,11 @@ from runstone.promotion.ci.files import File, add_versions, read_files, read_ver
 from runstone.promotion.ci.findings import Finding, Level, find_line
 from runstone.promotion.ci.merged import merge_registry
 from runstone.promotion.ci.upstream import Upstream
-from runstone.promotion.report.places import place_of
+from runstone.promotion.report.places import path_of
 from runstone.promotion.report.report import LIMIT, report
 from runstone.promotion.rules.judgement import Judged, Judgement, judge
+from runstone.promotion.rules.past import has_held
+from runstone.promotion.rules.settings import judged_changes
 from runstone.records import yaml
 from runstone.records.policy import NO_STAGE
 from runstone.registry.changes import (
@@ -28,13 +30,15 @@ from runstone.registry.changes import (
     Change,
     RegistrationChange,
     StageChange,
-    read_changes,
 )
 from runstone.registry.layout import Place
 from runstone.registry.state import read_policy
 from runstone.tracking.workspace import Workspace
 
 Result = Literal["pass", "fail", "unknown"]
+
+_WHOLE = 2**31 - 1
+"""As a depth: all of a history."""
 
 _LEVELS: dict[str, Level] = {"fail": "error", "unknown": "unknown", "bypassed": "warning"}
 
@@ -130,13 +134,32 @@ def bring(repo: Repository, context: Context, merged: str) -> tuple[Change, ...]
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RecordsSkipped)
-        changes = read_changes(repo, context.base, merged)
+        changes = judged_changes(repo, context.base, merged)
     bring_tags(repo, context, {change.key for change in changes if change.key})
     wanted = {change.after.commit for change in changes if isinstance(change, RegistrationChange) and change.after}
     if is_fetching(repo, context.said) and any(repo.objects.find(oid) is None for oid in wanted):
         with suppress(RunstoneError):  # what is not here is told when it is judged
             Upstream(repo).bring_runs(wanted)
+    if repo.shallow and is_fetching(repo, context.said) and _may_go_back(repo, context, changes):
+        with suppress(RunstoneError):
+            Upstream(repo).bring_past(_WHOLE)
     return changes
+
+
+def _may_go_back(repo: Repository, context: Context, changes: Sequence[Change]) -> bool:
+    """Whether the past of the target is needed: it tells whether a version goes back to where it was.
+
+    The trailer is asked only for this; what exempts a version is that past.
+    """
+    moves = [change for change in changes if isinstance(change, StageChange) and change.after != NO_STAGE]
+    if moves and "\nProposal: rollback\n" in repo.objects.commit(context.head).message:
+        return True
+    with suppress(RecordInvalid, NewerFormat):  # told when it is judged
+        for change in moves:
+            rule = read_policy(repo, context.base, change.key).stages.get(change.after)
+            if rule is not None and rule.sources is not None and change.before not in rule.sources:
+                return True
+    return False
 
 
 def _undecided(finding: Finding, context: Context) -> Finding:
@@ -163,8 +186,9 @@ def _judged(
         yield from (Finding("error", CONFIG_FILE, 1, "proposal", problem) for problem in judgement.problems)
     broken = {_folder(each.path) for each in known if each.kind in _BROKEN and each.path != CONFIG_FILE}
     said = {each.path for each in known if each.kind in _SAID_BY_FILES}
+    said |= {each.path for each in known if each.kind in _BROKEN and each.path == CONFIG_FILE}
     for judged in judgement.judged:
-        path = place_of(judged.change).path(registry)
+        path = path_of(judged.change, registry)
         if _folder(path) in broken:
             continue  # a file that cannot be read counts as absent, so that its model seems to change otherwise
         line = _line(judged, files.get(path))
@@ -189,6 +213,8 @@ def _way(repo: Repository, base: str | None, change: Change) -> str:
         return ""
     rule = read_policy(repo, base, change.key).stages.get(change.after)
     if rule is None or rule.sources is None or change.before in rule.sources:
+        return ""
+    if has_held(repo, base, change.key, change.after, change.version):
         return ""
     first = next((source for source in rule.sources if source != NO_STAGE), None)
     if first is None:

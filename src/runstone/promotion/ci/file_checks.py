@@ -190,7 +190,10 @@ class _Check:
             holders = policy.stages[place.name].holders
             if holders is not None and len(versions) > holders:
                 why = f"{place.name} has {len(versions)} versions, and the policy allows {holders}"
-                self._say("error", path, "stage-full", why, f"Leave {holders} in `versions`", "versions")
+                excess = versions[: len(versions) - holders]
+                out = " && ".join(f"runstone demote {quote(self.names[place.key])} {version}" for version in excess[:5])
+                step = f"Take out those that shall leave, as here the oldest: `{out}`"
+                self._say("error", path, "stage-full", why, step, "versions")
         for version in versions:
             self._version(path, place.key, version, f"versions[{document['versions'].index(version)}]")
 

@@ -6,8 +6,8 @@ Facts are files, so a file is the unit: changed on one side it is taken from the
 
 from dataclasses import dataclass
 
-from runstone.git.objects import TreeEntry
 from runstone.git.repository import CONFIG_FILE, Repository
+from runstone.promotion.proposals.trees import compare_trees
 
 _NOBODY = "Runstone <runstone@localhost> 0 +0000"
 
@@ -41,26 +41,13 @@ def merge_registry(repo: Repository, base: str | None, head: str, fork: str | No
         return Merged(head)
     if fork == head:
         return Merged(base)  # there is nothing in it that the target has not
-    ours, theirs, before = (_files(repo, commit) for commit in (base, head, fork))
-    changes: dict[str, TreeEntry | None] = {}
-    conflicts = []
-    for path in sorted(ours.keys() | theirs.keys() | before.keys()):
-        old, mine, its = before.get(path), ours.get(path), theirs.get(path)
-        if its in (mine, old):
-            continue
-        changes[path] = its
-        if mine != old:
-            conflicts.append(path)
-    tree = repo.objects.update_tree(repo.objects.commit(base).tree, changes) or repo.objects.write_tree({})
+    before, ours, theirs = (None if each is None else repo.objects.commit(each).tree for each in (fork, base, head))
+    assert ours is not None
+    assert theirs is not None
+    paths = (CONFIG_FILE, repo.config.registry)
+    changes, conflicts = compare_trees(repo.objects, before, ours, theirs, paths)
+    changes |= {conflict.path: conflict.theirs for conflict in conflicts}
+    tree = repo.objects.update_tree(ours, changes) or repo.objects.write_tree({})
     message = "Merge a proposal, to judge it"
-    return Merged(repo.objects.write_commit(tree, [base, head], _NOBODY, _NOBODY, message), tuple(conflicts))
-
-
-def _files(repo: Repository, commit: str | None) -> dict[str, TreeEntry]:
-    """Path → entry of every file of the registry, and of `runstone.yaml`."""
-    if commit is None:
-        return {}
-    _, out = repo.git("ls-tree", "-r", "-z", "--full-tree", commit, "--", CONFIG_FILE, f"{repo.config.registry}/")
-    rows = (line.partition(b"\t") for line in out.split(b"\0") if line)
-    entries = ((raw.decode("utf-8", "surrogateescape"), about.decode().split()) for about, _, raw in rows)
-    return {path: TreeEntry(mode, oid) for path, (mode, _, oid) in entries}
+    commit = repo.objects.write_commit(tree, [base, head], _NOBODY, _NOBODY, message)
+    return Merged(commit, tuple(conflict.path for conflict in conflicts))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runstone.errors import RemoteBusy, UsageError
+from runstone.git.notes import list_notes, note_path
 from runstone.git.objects import FILE, TreeEntry
 from runstone.git.repository import Repository
 from runstone.promotion.ci.upstream import Upstream
@@ -81,7 +82,7 @@ def list_unnoted(upstream: Upstream, *, since: str | None = None) -> list[str]:
             raise UsageError(f"--since must be a commit or a date such as 2026-11-22, but is {since[:80]!r}.")
         options.append(f"^{start}")
     _, out = repo.git("rev-list", "--first-parent", *options, tip)
-    known, found = noted(repo, upstream.bring_notes()), []
+    known, found = list_notes(repo, upstream.bring_notes()), []
     for commit in out.decode().split():
         if commit in known:
             if since is None:
@@ -97,11 +98,11 @@ def write_note(upstream: Upstream, commit: str, note: ApprovalNote) -> bool:
     Writes:
         As `record_approvals`.
     """
-    repo, path = upstream.repo, f"{commit[:2]}/{commit[2:]}"
+    repo, path = upstream.repo, note_path(commit)
     blob = TreeEntry(FILE, repo.objects.write("blob", yaml.dump(note.to_document()).encode()))
     for attempt in range(1, _ATTEMPTS + 1):
         tip = upstream.bring_notes()
-        if commit in noted(repo, tip):
+        if commit in list_notes(repo, tip):
             return False
         tree = repo.objects.update_tree(repo.objects.commit(tip).tree if tip is not None else None, {path: blob})
         assert tree is not None
@@ -113,14 +114,6 @@ def write_note(upstream: Upstream, commit: str, note: ApprovalNote) -> bool:
         time.sleep(random.SystemRandom().uniform(0, min(0.02 * 2**attempt, 1.0)))
         upstream.look()
     raise RemoteBusy(upstream.remote or "this repository", NOTES_REF, _ATTEMPTS, "others were faster")
-
-
-def noted(repo: Repository, notes: str | None) -> set[str]:
-    """The objects that have a note in a commit of notes: git keeps each under its id, parted by `/` where it likes."""
-    if notes is None:
-        return set()
-    _, out = repo.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", notes)
-    return {path.replace(b"/", b"").decode("utf-8", "replace") for path in out.split(b"\0") if path}
 
 
 def _changes_registry(repo: Repository, commit: str) -> bool:

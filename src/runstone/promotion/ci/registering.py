@@ -2,12 +2,10 @@
 
 One request gives one version, however many jobs work at it at once: a job tries for number N only when it has read the
 bodies of all versions below N, and none of them is what it is about to make. The push of the tag N is a compare-and-
-swap, so of two jobs one gets N, and the other reads N before it tries for N + 1. A job that is killed leaves a version
-or none, and the next one goes on.
+swap (`registry.allocate.allot`), so of two jobs one gets N, and the other reads N before it tries for N + 1. A job that
+is killed leaves a version or none, and the next one goes on.
 """
 
-import random
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from shlex import quote
@@ -17,13 +15,14 @@ from runstone import names
 from runstone.errors import (
     InvalidName,
     NewerFormat,
+    PushRefused,
     RecordInvalid,
     RegistrationRefused,
     RemoteBusy,
+    RemoteUnreachable,
     RunstoneError,
 )
 from runstone.errors.base import some
-from runstone.git import signing
 from runstone.git.repository import Repository
 from runstone.git.runs import layout
 from runstone.git.runs.branch import Draft, Recorded
@@ -32,14 +31,12 @@ from runstone.records import yaml
 from runstone.records.model import ModelReference, VersionBody
 from runstone.records.model_file import ModelFile
 from runstone.records.registration import Registration
+from runstone.registry import allocate as numbers
 from runstone.registry.branch import list_folder, read_file
 from runstone.registry.held import need_bytes
 from runstone.registry.layout import Place
-from runstone.registry.numbers import highest_seen, refuse_other_case
 from runstone.tracking.workspace import Workspace
 from runstone.uris import ModelUri, RunUri
-
-_ATTEMPTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,27 +233,26 @@ def allocate(upstream: Upstream, key: str, body: VersionBody, commit: str) -> tu
         InvalidName: The model differs from another by case alone.
         PushRefused, RemoteBusy: The remote does not take the tag.
     """
-    repo = upstream.repo
-    for attempt in range(1, _ATTEMPTS + 1):
-        met = find_version(upstream, key, upstream.versions(key), body)
-        if met is not None:
-            return met, False
-        refuse_other_case(key, upstream.models)
-        number = max(upstream.highest(key), highest_seen(repo, upstream.remote or "", key)) + 1
-        tag = f"{key}@v{number}"
-        message = f"{body.model} version {number}\n\n{yaml.dump(body.to_document())}"
-        if upstream.create_version(key, number, _write_tag(repo, tag, commit, message)):
-            return number, True
-        time.sleep(random.SystemRandom().uniform(0, min(0.02 * 2**attempt, 1.0)))
+    repo, remote = upstream.repo, upstream.remote
+
+    def look() -> Mapping[str, str]:
         upstream.look()
-    raise RemoteBusy(upstream.remote or "this repository", tag, _ATTEMPTS, "others were faster")
+        return upstream.refs
 
+    def find() -> int | None:
+        return find_version(upstream, key, upstream.versions(key), body)
 
-def _write_tag(repo: Repository, tag: str, commit: str, message: str) -> str:
-    """Write the object of an annotated tag, signed where git is set to sign tags."""
-    text = f"object {commit}\ntype commit\ntag {tag}\ntagger {repo.identity('committer')}\n\n{message.rstrip()}\n"
-    payload = text.encode("utf-8", "surrogateescape")
-    return repo.objects.write("tag", payload + (signing.sign(repo, payload) or b""))
+    try:
+        number, oid = numbers.allot(repo, remote, key, body, commit, upstream.refs, look, unless=find)
+    except numbers.NotTaken as error:
+        if error.is_refused:
+            raise PushRefused(error.remote, f"refs/tags/{key}@v*", error.why) from error
+        if isinstance(error.__cause__, RemoteUnreachable):
+            raise error.__cause__ from error
+        raise RemoteBusy(error.remote, f"{key}@v*", numbers.ATTEMPTS, error.why) from error
+    if oid is not None:
+        upstream.add_version(key, number, oid)
+    return number, oid is not None
 
 
 def find_version(

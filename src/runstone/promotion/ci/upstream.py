@@ -5,19 +5,17 @@ fetched by an id that a file names: a forge hands out the commits of forks by id
 """
 
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from runstone import names
-from runstone.errors import PushRefused, RecordInvalid, RefMoved, RemoteUnreachable, RunstoneError, UsageError
+from runstone.errors import PushRefused, RefMoved, RemoteUnreachable, RunstoneError, UsageError
 from runstone.git import transport
+from runstone.git.notes import NOTES_REF, seen_ref
 from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
 from runstone.git.stream import Progress, stream_git
-from runstone.records import yaml
 from runstone.records.model import VersionBody
 from runstone.registry.branch import default_branch, registry_commit
-from runstone.registry.people import NOTES_REF
 from runstone.tracking import version_tags
 
 # Of a history that is cut short. Not by date: git then cuts a commit off from all its parents where one of them, the
@@ -62,7 +60,6 @@ class Upstream:
         self._there: dict[str, str] = {}
         self._notes: str | None = None
         self._versions: dict[str, dict[int, Tagged]] = {}
-        self._highest: dict[str, int] = {}
         self.look()
 
     def look(self) -> None:
@@ -75,13 +72,12 @@ class Upstream:
             default, self._notes = self._look_beside()
             self.branch = default or default_branch(self.repo)
             self.tip = self._there.get(f"{_HEADS}{self.branch}")
-        self._versions, self._highest = {}, {}
+        self._versions = {}
         for ref, oid in self._there.items():
             parsed = names.parse_version_tag(ref.removeprefix(_TAGS)) if ref.startswith(_TAGS) else None
             if parsed is None:
                 continue  # a branch, or what an annotated tag leads to
             key, number, is_retirement = parsed
-            self._highest[key] = max(number, self._highest.get(key, 0))
             commit = self._there.get(f"{ref}^{{}}")
             if commit is not None and not is_retirement:
                 self._versions.setdefault(key, {})[number] = Tagged(oid, commit)
@@ -154,15 +150,6 @@ class Upstream:
         """The git tags of a model's versions, by number: those that are retired, too."""
         return self._versions.get(key, {})
 
-    def highest(self, key: str) -> int:
-        """The highest number ever given to a version of a model; 0 if none was."""
-        return self._highest.get(key, 0)
-
-    @property
-    def models(self) -> set[str]:
-        """The keys of the models that have a version."""
-        return set(self._highest)
-
     def bodies(self, tags: Iterable[Tagged]) -> dict[str, VersionBody]:
         """What the messages of git tags say, by tag object; they are brought, and those that say nothing left out.
 
@@ -179,36 +166,16 @@ class Upstream:
         found = ((oid, _read_body(self.repo, oid)) for oid in wanted)
         return {oid: body for oid, body in found if body is not None}
 
-    def create_version(self, key: str, number: int, oid: str) -> bool:
-        """Make the git tag of a version on the remote, and then here; whether it was this call that made it.
+    @property
+    def refs(self) -> dict[str, str]:
+        """What it has, as `transport.list_remote` tells it."""
+        return self._there
 
-        Not where a tag with this very object is there already: another job made the same in the same second.
-
-        Writes:
-            `refs/tags/<key>@v<number>`, on the remote by compare-and-swap, and here.
-
-        Raises:
-            PushRefused: The remote does not take it.
-        """
-        name = f"{key}@v{number}"
-        ref = _TAGS + name
-        if self.remote is not None:
-            result = transport.push(self.repo, self.remote, {ref: oid}, progress=self._progress)[ref]
-            if result.state == "refused":
-                raise PushRefused(self.remote, ref, result.reason)
-            if result.state != "sent":
-                return False
-        try:
-            self.repo.refs.update([RefUpdate(ref, oid, None)])
-        except RefMoved:
-            if self.remote is None:
-                return False  # else a sync has brought it meanwhile, or another stands here, of which that will tell
-        if self.remote is not None:
-            with suppress(RefMoved):
-                version_tags.note_sent(self.repo, self.remote, {name: oid})
-        self._highest[key] = max(number, self._highest.get(key, 0))
-        self._versions.setdefault(key, {})[number] = Tagged(oid, self.repo.objects.commit(oid).oid)
-        return True
+    def add_version(self, key: str, number: int, oid: str) -> None:
+        """Take it for known that the git tag of a version was made, so that one need not look again."""
+        commit = self.repo.objects.commit(oid).oid
+        self._there |= {f"{_TAGS}{key}@v{number}": oid, f"{_TAGS}{key}@v{number}^{{}}": commit}
+        self._versions.setdefault(key, {})[number] = Tagged(oid, commit)
 
     # --- the notes
 
@@ -230,11 +197,11 @@ class Upstream:
         if self.remote is None:
             return self.repo.refs.read(NOTES_REF)
         if self._notes is not None and self.repo.objects.find(self._notes) is None:
-            refspec = f"+{NOTES_REF}:refs/runstone/notes/{self.remote}"
+            refspec = f"+{NOTES_REF}:{seen_ref(self.remote)}"
             cut = 1 if self._is_shallow() else None
             transport.fetch(self.repo, self.remote, [refspec], depth=cut, progress=self._progress)
             self.repo.objects.close()
-            self._notes = self.repo.refs.read(f"refs/runstone/notes/{self.remote}")
+            self._notes = self.repo.refs.read(seen_ref(self.remote))
         return self._notes
 
     def move_notes(self, old: str | None, new: str) -> bool:
@@ -253,6 +220,7 @@ class Upstream:
             if result.state == "lost":
                 return False
             self._notes = new
+            self.repo.refs.update([RefUpdate(seen_ref(self.remote), new, self.repo.refs.read(seen_ref(self.remote)))])
         here = self.repo.refs.read(NOTES_REF) if self.remote is not None else old
         try:
             if here is None or self.repo.git("merge-base", "--is-ancestor", here, new, allowed=(0, 1))[0] == 0:
@@ -308,13 +276,5 @@ class Upstream:
 
 
 def _read_body(repo: Repository, oid: str) -> VersionBody | None:
-    """What the message of a tag object says of a version; None for a project's own tag that looks like one."""
     found = repo.objects.find(oid)
-    if found is None or found[1] != "tag":
-        return None
-    message = found[2].decode("utf-8", "replace").partition("\n\n")[2]
-    text = message.partition("\n\n")[2].partition("\n-----BEGIN ")[0] + "\n"
-    try:
-        return VersionBody.from_document(yaml.load(text, oid), oid)
-    except (RecordInvalid, RunstoneError):
-        return None
+    return version_tags.parse_body(found[2], oid) if found is not None and found[1] == "tag" else None

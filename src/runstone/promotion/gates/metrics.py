@@ -30,8 +30,15 @@ def threshold(candidate: Candidate, asks: Document) -> Answer:
 
 
 def no_worse(candidate: Candidate, asks: Document) -> Answer:
-    """`no_worse`: the last value is no worse than that of the present holder, but for what is allowed."""
+    """`no_worse`: the last value is no worse than that of the present holder, but for what is allowed.
+
+    A version that goes back into its stage passes: it is to undo what replaced it, and was measured when it came.
+    """
     name = asks["metric"]
+    if candidate.holder is not None and candidate.is_return:
+        return passed(
+            f"{candidate.name} held {candidate.stage} before; going back is not measured against what it replaces."
+        )
     direction = asks.get("direction") or candidate.policy.metrics.get(name)
     value = _value(candidate, candidate.version, name)
     if isinstance(value, Answer):

@@ -11,7 +11,8 @@ from typing import Literal, Protocol
 
 from runstone.errors import NewerFormat, ObjectMissing, RecordInvalid
 from runstone.git.runs.branch import Draft, Recorded
-from runstone.promotion.rules.approvals import read_config
+from runstone.promotion.rules.past import has_held
+from runstone.promotion.rules.settings import read_config
 from runstone.promotion.rules.versions import TaggedVersion
 from runstone.records.document import Document
 from runstone.records.policy import Policy
@@ -112,6 +113,12 @@ class Candidate:
         """What looks secret by the settings of the base: a proposal does not allow its own."""
         rules = read_config(self.workspace.repo, self.base).secrets
         return Redactor(rules.keys, rules.values, rules.allow)
+
+    @cached_property
+    def is_return(self) -> bool:
+        """Whether it goes back into a stage that it was in before, by the history of the base."""
+        stage, version = self.stage, self.version
+        return stage is not None and has_held(self.workspace.repo, self.base, version.key, stage, version.number)
 
     @property
     def tags(self) -> Mapping[str, str]:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from runstone import names
 from runstone.errors import InvalidValue, NewerFormat, RecordInvalid
-from runstone.git.repository import Repository
+from runstone.git.repository import CONFIG_FILE, Repository
 from runstone.promotion.proof.provenance import read_tag
-from runstone.promotion.proof.verify import registry_commits, review_of
-from runstone.promotion.rules.approvals import read_config
+from runstone.promotion.proof.verify import Reviewer
+from runstone.promotion.rules.settings import read_config
 from runstone.registry.branch import default_branch
+from runstone.registry.history.line import read_history
 from runstone.registry.people import NOTES_REF
 from runstone.registry.state import read_policy
 
@@ -89,8 +90,9 @@ def _branch(repo: Repository, update: Update) -> Iterator[str]:
             step = "`git fetch && git checkout -B main origin/main && git merge --no-ff YOUR-BRANCH`"
             yield f"its first parents lead past {old[:7]}, where it is. Merge into it, not it into yours: {step}"
         return
-    for commit in registry_commits(repo, new, old):
-        for each in review_of(repo, commit).breaks:
+    reviewer = Reviewer(repo)
+    for entry in read_history(repo, tip=new, since=old, beside=(CONFIG_FILE,)).entries:
+        for each in reviewer.review(entry).breaks:
             yield f"{each}. Propose it: `runstone promote … --propose`, and have somebody else merge it"
 
 

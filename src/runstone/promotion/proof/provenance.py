@@ -4,7 +4,7 @@ Each link is a digest that git keeps, so what is read here proves itself; the fi
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +22,13 @@ from runstone.errors import (
 )
 from runstone.git.pointers import digests_in
 from runstone.git.runs.branch import Draft, Recorded
+from runstone.promotion.rules.versions import list_versions
 from runstone.records import yaml
 from runstone.records.dataset import Dataset
 from runstone.records.model import ModelReference, VersionBody
+from runstone.records.registration import Registration
+from runstone.registry.layout import Place
+from runstone.registry.state import read_model_state
 from runstone.tracking.workspace import Workspace
 
 _TAGS = "refs/tags/"
@@ -53,15 +57,17 @@ class Break:
 class Provenance:
     """Checks versions of one repository, asking git once for what all of them need."""
 
-    def __init__(self, workspace: Workspace, *, deep: bool = False) -> None:
+    def __init__(self, workspace: Workspace, tip: str | None = None, *, deep: bool = False) -> None:
         """Prepare.
 
         Args:
             workspace: The repository.
+            tip: The registry's commit, where the requests are that versions were registered by.
             deep: Whether every byte on the DVC remote is read; else what is in the cache is read, and of the rest it is
                 asked whether the remote has it.
         """
-        self._workspace, self._deep = workspace, deep
+        self._workspace, self._tip, self._deep = workspace, tip, deep
+        self._requests: dict[str, Mapping[str, Registration]] = {}
         self._line: set[str] | None = None
 
     def check(self, key: str, version: int) -> Iterator[Break]:
@@ -85,6 +91,7 @@ class Provenance:
             )
             return
         commit = fields["object"]
+        yield from self._request(what, key, version, commit, body)
         if repo.objects.resolve(commit) is None:
             why = f"the commit {commit[:7]} that it is on is not here"
             yield Break(what, f"git tag {tag}", f"{why}. Bring it: `runstone pull`", not repo.shallow)
@@ -95,6 +102,27 @@ class Provenance:
             yield Break(what, f"run {body.run} at {commit[:7]}", str(error))
             return
         yield from self._record(what, commit, body, recorded)
+
+    def _request(self, what: str, key: str, version: int, commit: str, body: VersionBody) -> Iterator[Break]:
+        """What was asked for, and reviewed, is what the version is; where it came by a request."""
+        if key not in self._requests:
+            self._requests[key] = read_model_state(self._workspace.repo, self._tip, key).registrations
+        wanted = self._requests[key].get(body.run)
+        if wanted is None:
+            return
+        asked = {"commit": wanted.commit[:12], "digest": wanted.digest, "path": f"`{wanted.path}`"}
+        has = {"commit": commit[:12], "digest": body.digest, "path": f"`{body.path}`"}
+        if wanted.path != body.path and self._is_met(key, wanted):
+            return  # that was about another model of the run
+        told = [f"{part} {asked[part]}, and it has {has[part]}" for part in asked if asked[part] != has[part]]
+        if told:
+            path = Place("registration", key, body.run).path(self._workspace.repo.config.registry)
+            why = f"{path} asked for {'; '.join(told)}: it is not the version that was reviewed"
+            yield Break(what, f"git tag {key}@v{version}", why)
+
+    def _is_met(self, key: str, wanted: Registration) -> bool:
+        found = list_versions(self._workspace.repo, key)
+        return any((each.body.run, each.body.path) == (wanted.run, wanted.path) for each in found)
 
     def _record(self, what: str, commit: str, body: VersionBody, recorded: Recorded | None) -> Iterator[Break]:
         repo = self._workspace.repo

@@ -3,32 +3,29 @@ and the versions in use lead back to their runs, code, data and bytes.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from runstone import names
-from runstone.errors import NewerFormat, RecordInvalid
-from runstone.git.objects import Commit
+from runstone.errors import InvalidName, ModelRenamed, NewerFormat, RecordInvalid
 from runstone.git.repository import CONFIG_FILE, Repository
 from runstone.promotion.proof.provenance import Break, Provenance
-from runstone.promotion.rules.approvals import Evidence, collect, lacking, needed, read_config
+from runstone.promotion.rules.approvals import Rules, lacking, weigh
+from runstone.promotion.rules.bypass import find_reason
+from runstone.promotion.rules.settings import settings_change
 from runstone.records.policy import NO_STAGE
-from runstone.registry.branch import registry_commit
-from runstone.registry.changes import (
-    AliasChange,
-    Change,
-    PolicyChange,
-    RegistrationChange,
-    StageChange,
-    read_changes,
-)
+from runstone.registry.changes import AliasChange, Change, PolicyChange, RegistrationChange, StageChange
+from runstone.registry.history.entry import Entry
+from runstone.registry.history.line import read_history
+from runstone.registry.keys import find_key
 from runstone.registry.state import read_states
 from runstone.tracking.workspace import Workspace
 
 Progress = Callable[[int, int], None]
 
 _REMOTE_TAGS = "refs/runstone/remote-tags/"
-_PINNED = re.compile(r"^(Model|Version|Tag|Bypass): (.*)$", re.MULTILINE)
+_PINNED = re.compile(r"^(Model|Version|Tag): (.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,78 +93,75 @@ def verify(
         GitFailed: The history cannot be read.
     """
     repo = workspace.repo
-    tip = registry_commit(repo)
-    commits = [] if tip is None else registry_commits(repo, tip)
+    history = read_history(repo, key=key, beside=(CONFIG_FILE,))
+    tip, entries = history.tip, history.entries
     chosen = list(_versions(repo, tip, key, versions)) if artifacts else []
-    total = len(commits) + len(chosen)
+    total = len(entries) + len(chosen)
     breaks: list[Break] = []
-    guarded = 0
-    pins: dict[tuple[str, int], tuple[str, str]] = {}
-    bypasses = []
+    bypasses: list[Bypass] = []
+    guarded, reviewer, pins = 0, Reviewer(repo, key), _Pins(repo, tip)
     if repo.shallow:
         why = "history is cut short in this clone, so what came before is not known: `git fetch --unshallow`"
-        breaks.append(Break("history", f"commit {commits[0][:7]}" if commits else "HEAD", why, is_certain=False))
-    for done, commit in enumerate(commits, 1):
-        if repo.shallow and _is_cut(repo, commit):
+        where = f"commit {entries[0].commit[:7]}" if entries else "HEAD"
+        breaks.append(Break("history", where, why, is_certain=False))
+    for done, entry in enumerate(entries, 1):
+        if entry.is_cut:
             continue  # what it changed cannot be told, as was said above
-        reviewed = review_of(repo, commit, key)
+        reviewed = reviewer.review(entry)
         guarded += reviewed.guarded
         breaks += reviewed.breaks
-        for found in _said(repo, commit):
-            if reason := found.get("Bypass"):
-                bypasses.append(Bypass(commit, reason))
-            if {"Model", "Version", "Tag"} <= found.keys() and names.parse_version_number(found["Version"]):
-                place = names.encode_component(found["Model"]), int(found["Version"])
-                pins.setdefault(place, (found["Tag"], commit))
+        pins.add(entry)
+        reasons = (find_reason(text) for text in (entry.message, *entry.messages))
+        bypasses += [Bypass(entry.commit, reason) for reason in reasons if reason is not None]
         if progress is not None:
             progress(done, total)
-    breaks += [each for each in _moved_tags(repo, pins) if key is None or each.what.startswith(f"{_name(key)}/")]
-    provenance = Provenance(workspace, deep=deep)
-    for done, (model, version) in enumerate(chosen, len(commits) + 1):
+    breaks += _moved_tags(repo, pins.found, key)
+    provenance = Provenance(workspace, tip, deep=deep)
+    for done, (model, version) in enumerate(chosen, len(entries) + 1):
         breaks += provenance.check(model, version)
         if progress is not None:
             progress(done, total)
-    return Verified(tip, len(commits), guarded, len(chosen), tuple(breaks), tuple(bypasses))
+    return Verified(tip, len(entries), guarded, len(chosen), tuple(breaks), tuple(bypasses))
 
 
-def _is_cut(repo: Repository, commit: str) -> bool:
-    return any(repo.objects.resolve(parent) is None for parent in repo.objects.commit(commit).parents)
+class Reviewer:
+    """Reviews the entries of a line one after the other.
 
-
-def registry_commits(repo: Repository, tip: str, since: str | None = None) -> list[str]:
-    """The commits of a branch's first-parent line that change the registry or the settings, oldest first."""
-    span = [tip, *([f"^{since}"] if since is not None else [])]
-    paths = [f"{repo.config.registry}/", CONFIG_FILE]
-    _, out = repo.git("rev-list", "--first-parent", "--reverse", "--end-of-options", *span, "--", *paths)
-    return out.decode().split()
-
-
-def review_of(repo: Repository, commit: str, key: str | None = None) -> Reviewed:
-    """Whether the guarded changes of a commit were approved, by the policy and the settings at its first parent.
-
-    Args:
-        repo: The repository.
-        commit: A full id, on the first-parent line.
-        key: Only the changes of one model, and those of policies and settings, which are about all.
+    What judges, the policies and the settings at the first parent, is read anew only where an entry has changed it.
     """
-    parents = repo.objects.commit(commit).parents
-    base = parents[0] if parents else None
-    where = f"commit {commit[:7]}"
-    evidence: Evidence | None = None
-    guarded, breaks = 0, []
-    try:
-        for change in (*read_changes(repo, base, commit), *_settings(repo, base, commit)):
-            if key is not None and change.key not in ("", key):
-                continue
-            approvals = needed(repo, base, change)
-            if approvals.count == 0:
-                continue
-            guarded += 1
-            evidence = evidence or collect(repo, commit)
-            breaks += [Break(describe(change), where, sentence) for sentence in lacking(approvals, evidence)]
-    except (RecordInvalid, NewerFormat) as error:
-        breaks.append(Break("policy", where, f"what it was judged by cannot be read: {error}"))
-    return Reviewed(guarded, tuple(breaks))
+
+    def __init__(self, repo: Repository, key: str | None = None) -> None:
+        """Prepare.
+
+        Args:
+            repo: The repository.
+            key: Only the changes of one model, and those of policies and settings, which are about all.
+        """
+        self._repo, self._key = repo, key
+        self._rules: Rules | None = None
+
+    def review(self, entry: Entry) -> Reviewed:
+        """Whether the guarded changes of an entry were approved; those of the line come in their order."""
+        where, rules = f"commit {entry.commit[:7]}", self._rules or Rules(self._repo, entry.parent)
+        changes: list[Change] = [
+            change for change in entry.changes if self._key in (None, change.key) or not change.key
+        ]
+        if entry.beside:
+            settings = settings_change(self._repo, entry.parent, entry.commit)
+            changes += [] if settings is None else [settings]
+        is_moving = bool(entry.beside) or any(isinstance(change, PolicyChange) for change in entry.changes)
+        self._rules = None if is_moving else rules
+        try:
+            asked = [(change, rules.needed(change)) for change in changes]
+        except (RecordInvalid, NewerFormat) as error:
+            return Reviewed(0, (Break("policy", where, f"what it was judged by cannot be read: {error}"),))
+        asked = [(change, approvals) for change, approvals in asked if approvals.count]
+        if not asked:
+            return Reviewed(0, ())
+        signatures = any(approvals.signed for _, approvals in asked)
+        evidence = weigh(self._repo, entry, signatures=signatures)
+        breaks = [Break(describe(c), where, why) for c, approvals in asked for why in lacking(approvals, evidence)]
+        return Reviewed(len(asked), tuple(breaks))
 
 
 def describe(change: Change) -> str:
@@ -190,53 +184,69 @@ def _stage(stage: str) -> str:
     return "no stage" if stage == NO_STAGE else stage
 
 
-def _settings(repo: Repository, base: str | None, commit: str) -> list[Change]:
-    """A change of the settings that say what is guarded counts as one of the policy: else one could turn it off."""
-    if base is None:
-        return []
-    entries = [repo.objects.entry(repo.objects.commit(each).tree, CONFIG_FILE) for each in (base, commit)]
-    if entries[0] == entries[1]:
-        return []
-    before = read_config(repo, base)
-    try:
-        after = read_config(repo, commit)
-        if (before.promotion, before.registry, before.branch) == (after.promotion, after.registry, after.branch):
-            return []
-    except (RecordInvalid, NewerFormat):
-        pass  # a file that cannot be read guards nothing either
-    blobs = (entry.oid if entry is not None else None for entry in entries)
-    return [PolicyChange("", CONFIG_FILE, *blobs)]
+class _Pins:
+    """The git tags of versions as commits named them when they moved the versions: `Version: 4`, then `Tag: <id>`."""
+
+    def __init__(self, repo: Repository, tip: str | None) -> None:
+        self._repo, self._tip = repo, tip
+        self.found: dict[tuple[str, int], dict[str, str]] = {}
+
+    def add(self, entry: Entry) -> None:
+        """Take what an entry, and the commits that it brought, say of versions that it moved."""
+        moved: set[tuple[str, int]] = set()
+        keys: dict[str, str] = {}
+        for change in entry.changes:
+            match change:
+                case StageChange():
+                    moved.add((change.key, change.version))
+                case AliasChange():
+                    moved |= {(change.key, v) for v in (change.before, change.after) if v is not None}
+            keys[change.model] = change.key
+        for text in (entry.message, *entry.messages) if moved else ():
+            for model, version, tag in _named_tags(text):
+                place = keys.get(model) or self._key(model, entry.commit), version
+                if place in moved:
+                    self.found.setdefault(place, {}).setdefault(tag, entry.commit)
+
+    def _key(self, model: str, commit: str) -> str:
+        """The key of a model by the name that it had: when the commit was made, or has now."""
+        for at in (commit, self._tip):
+            with suppress(InvalidName, ModelRenamed):
+                return find_key(self._repo, model, at)
+        return names.encode_component(model)
 
 
-def _said(repo: Repository, commit: str) -> Iterator[dict[str, str]]:
-    """The trailers of a commit, and of each that it brought."""
-    found = repo.objects.commit(commit)
-    brought: list[Commit] = [found]
-    if len(found.parents) > 1:
-        _, out = repo.git("rev-list", "--end-of-options", *found.parents[1:], f"^{found.parents[0]}")
-        brought += [repo.objects.commit(oid) for oid in out.decode().split()]
-    for each in brought:
-        yield dict(_PINNED.findall(each.message))
+def _named_tags(message: str) -> Iterator[tuple[str, int, str]]:
+    """The model, the version and the id of its git tag, of each version that a commit's message names so."""
+    model, version = "", None
+    for key, value in _PINNED.findall(message):
+        if key == "Model":
+            model, version = value, None
+        elif key == "Version":
+            version = names.parse_version_number(value)
+        elif model and version is not None:
+            yield model, version, value
 
 
-def _moved_tags(repo: Repository, pins: dict[tuple[str, int], tuple[str, str]]) -> Iterator[Break]:
+def _moved_tags(
+    repo: Repository, pins: Mapping[tuple[str, int], Mapping[str, str]], key: str | None
+) -> Iterator[Break]:
     """Git tags that are not what they were when a commit of the registry named them, or a remote was last seen."""
     here = repo.refs.list("refs/tags/")
-    for (key, version), (oid, commit) in pins.items():
-        tag = f"{key}@v{version}"
+    for (model, version), tags in pins.items():
+        tag = f"{model}@v{version}"
         now = here.get(f"refs/tags/{tag}")
-        if now is not None and now != oid:
-            why = (
-                f"it was {oid[:7]} when commit {commit[:7]} moved the version, and is {now[:7]}: it was made anew since"
-            )
-            yield Break(f"{_name(key)}/{version}", f"git tag {tag}", why)
+        found = next(((oid, commit) for oid, commit in tags.items() if oid != now), None)
+        if now is not None and found is not None and key in (None, model):
+            why = f"it was {found[0][:7]} when commit {found[1][:7]} moved the version, and is {now[:7]}"
+            yield Break(f"{_name(model)}/{version}", f"git tag {tag}", f"{why}: it was made anew since")
     for ref, oid in repo.refs.list(_REMOTE_TAGS).items():
         remote, _, tag = ref.removeprefix(_REMOTE_TAGS).partition("/")
         parsed = names.parse_version_tag(tag)
         now = here.get(f"refs/tags/{tag}")
-        if parsed is None or now is None or now == oid:
+        if parsed is None or now is None or now == oid or key not in (None, parsed[0]):
             continue
-        what = f"{names.decode_component(parsed[0])}/{parsed[1]}"
+        what = f"{_name(parsed[0])}/{parsed[1]}"
         why = f"it is {now[:7]} here and {oid[:7]} on `{remote}`: one of them was made anew"
         yield Break(what, f"git tag {tag}", f"{why}. Compare: `git show {now[:10]} {oid[:10]}`")
 

@@ -5,7 +5,7 @@ from runstone.promotion.proposals.ground import plan_on, read_ground, rules_of
 from runstone.promotion.proposals.plan import Plan
 from runstone.promotion.proposals.proposal import format_message
 from runstone.promotion.proposals.propose import Maker, Options, Outcome, propose
-from runstone.promotion.rules.approvals import read_config
+from runstone.promotion.rules.settings import read_config
 from runstone.registry import branch
 from runstone.tracking.workspace import Workspace
 
@@ -61,7 +61,7 @@ def _commit(workspace: Workspace, key: str, wish: Maker) -> Outcome:
             _judge(workspace, base, plan)
         return plan.changes
 
-    commit = branch.commit_files(repo, changes, lambda _: format_message(made[-1][1], direct=True))
+    commit = branch.commit_files(repo, changes, lambda _: format_message(repo, made[-1][1], direct=True))
     base, plan = made[-1]
     return Outcome(plan, commit, is_new=commit is not None, base=base)
 
@@ -69,6 +69,7 @@ def _commit(workspace: Workspace, key: str, wish: Maker) -> Outcome:
 def _judge(workspace: Workspace, base: str | None, plan: Plan) -> None:
     from runstone.promotion.proposals.verdict import refuse_failures
 
-    head = branch.make_commit(workspace.repo, base, plan.changes, format_message(plan, direct=True))
+    message = format_message(workspace.repo, plan, direct=True)
+    head = branch.make_commit(workspace.repo, base, plan.changes, message)
     if base is not None and head is not None:
         refuse_failures(workspace, base, head, plan.subject)

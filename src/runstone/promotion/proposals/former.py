@@ -4,18 +4,11 @@ A rollback undoes the last change as `git revert` does: it restores what stood t
 second rollback undoes the first.
 """
 
-from collections.abc import Iterator
-
-from runstone.errors import NewerFormat, NoFormerHolder, RecordInvalid
+from runstone.errors import NoFormerHolder
 from runstone.git.repository import Repository
 from runstone.promotion.proposals.ground import Ground
-from runstone.records import yaml
-from runstone.records.alias import Alias
-from runstone.records.stage import Stage
-from runstone.registry import branch
+from runstone.promotion.rules.past import past_versions
 from runstone.registry.layout import Place
-
-_MOST = 1000
 
 
 def former_versions(repo: Repository, ground: Ground, place: Place) -> tuple[int, ...]:
@@ -30,7 +23,7 @@ def former_versions(repo: Repository, ground: Ground, place: Place) -> tuple[int
         NoFormerHolder: Nothing else ever stood there, as far as the history here reaches.
     """
     live, present = set(ground.numbers.present), _present(ground, place)
-    for versions in _past(repo, ground.commit, place):
+    for versions in past_versions(repo, ground.commit, place):
         kept = tuple(version for version in versions if version in live)
         if kept and kept != present:
             return kept
@@ -42,24 +35,3 @@ def _present(ground: Ground, place: Place) -> tuple[int, ...]:
         return ground.state.stages.get(place.name, ())
     target = ground.state.aliases.get(place.name)
     return () if target is None else (target,)
-
-
-def _past(repo: Repository, commit: str | None, place: Place) -> Iterator[tuple[int, ...]]:
-    """What stood there after each commit that changed it, the newest first; what cannot be read is passed over."""
-    if commit is None:
-        return
-    path = place.path(repo.config.registry)
-    options = ["--literal-pathspecs", "rev-list", "--first-parent", f"--max-count={_MOST}", commit]
-    for oid in repo.git(*options, "--", path)[1].decode().split():
-        text = branch.read_file(repo, oid, path)
-        if text is None:
-            continue
-        where = f"{path} at {oid[:7]}"
-        try:
-            document = yaml.load(text, where)
-            if place.kind == "stage":
-                yield Stage.from_document(document, where).versions
-            else:
-                yield (Alias.from_document(document, where).version,)
-        except (RecordInvalid, NewerFormat):
-            continue

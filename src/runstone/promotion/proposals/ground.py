@@ -6,6 +6,7 @@ from functools import cached_property
 from runstone.errors import ModelNotFound
 from runstone.git.repository import Repository
 from runstone.promotion.proposals.plan import Plan, Wish, plan
+from runstone.promotion.rules.past import has_held
 from runstone.records.policy import Policy, Rule
 from runstone.registry.layout import parse_path
 from runstone.registry.model import find_name
@@ -57,7 +58,14 @@ def plan_on(ground: Ground, wish: Wish) -> Plan:
     numbers = _find(ground, wish.versions)
     if wish.versions and not numbers.versions and not numbers.retired:
         raise ModelNotFound(wish.model, list_names(ground.repo))
-    made = plan(wish, ground.state, ground.policy, numbers, ground.repo.config.registry)
+    made = plan(
+        wish,
+        ground.state,
+        ground.policy,
+        numbers,
+        ground.repo.config.registry,
+        lambda version, stage: has_held(ground.repo, ground.commit, ground.state.key, stage, version),
+    )
     return replace(made, changes=with_unknown(ground.repo, ground.commit, made.changes))
 
 

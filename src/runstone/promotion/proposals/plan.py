@@ -5,7 +5,7 @@ the default branch by the same rules.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -29,6 +29,8 @@ from runstone.registry.stage import ARCHIVED, stage_changes
 from runstone.registry.state import ModelState
 
 Kind = Literal["promote", "demote", "rollback", "register"]
+HasHeld = Callable[[int, str], bool]
+"""Whether a version was in a stage before: then it may go back there, from wherever it is."""
 
 _MAX_BRANCH = 200  # bytes; file systems stop at 255, and git adds `.lock`
 
@@ -85,7 +87,14 @@ class Plan:
     nothing: str = ""
 
 
-def plan(wish: Wish, state: ModelState, policy: Policy, numbers: Numbers, registry: str) -> Plan:
+def plan(
+    wish: Wish,
+    state: ModelState,
+    policy: Policy,
+    numbers: Numbers,
+    registry: str,
+    has_held: HasHeld = lambda version, stage: False,
+) -> Plan:
     """Work out what a wish comes to.
 
     Args:
@@ -94,11 +103,12 @@ def plan(wish: Wish, state: ModelState, policy: Policy, numbers: Numbers, regist
         policy: Its policy there.
         numbers: The versions that there are.
         registry: The registry's folder.
+        has_held: Tells who was in a stage before.
 
     Raises:
         VersionNotFound, VersionRetired: A version is not there (any more).
         UnknownStage: The policy has no such stage.
-        TransitionRefused: The policy does not let a version enter from where it is.
+        TransitionRefused: The policy does not let a version enter from where it is, and it was not there before.
         TooManyHolders: More versions at once than the stage may hold.
         AliasNotFound: There is no such alias to remove.
         InvalidName: The alias cannot be used.
@@ -115,8 +125,8 @@ def plan(wish: Wish, state: ModelState, policy: Policy, numbers: Numbers, regist
     if wish.alias is not None:
         return _point(wish, state, registry)
     if wish.kind == "demote":
-        return _demote(wish, state, policy, registry)
-    return _enter(wish, state, policy, registry)
+        return _demote(wish, state, policy, registry, has_held)
+    return _enter(wish, state, policy, registry, has_held)
 
 
 def _register(wish: Wish, state: ModelState, registry: str) -> Plan:
@@ -154,7 +164,7 @@ def _point(wish: Wish, state: ModelState, registry: str) -> Plan:
     return Plan(wish, branch, subject, changes, before if changes else (), nothing)
 
 
-def _demote(wish: Wish, state: ModelState, policy: Policy, registry: str) -> Plan:
+def _demote(wish: Wish, state: ModelState, policy: Policy, registry: str, has_held: HasHeld) -> Plan:
     (version,) = wish.versions
     before = state.stage_of(version)
     left = wish.stage and (policy.find_stage(wish.stage) or wish.stage)
@@ -166,31 +176,29 @@ def _demote(wish: Wish, state: ModelState, policy: Policy, registry: str) -> Pla
     if before in (NO_STAGE, target) or (left and left != before):
         where = "no stage" if before == NO_STAGE else before
         return Plan(wish, branch, subject, nothing=f"{wish.model} v{version} is in {where} already.")
-    _check_source(wish.model, version, before, target, policy)
+    _check_source(wish.model, version, before, target, policy, has_held)
     moves = _moves(state, policy, target, (version,)) if target != NO_STAGE else {version: NO_STAGE}
     return _moved(wish, branch, subject, state, moves, registry)
 
 
-def _enter(wish: Wish, state: ModelState, policy: Policy, registry: str) -> Plan:
+def _enter(wish: Wish, state: ModelState, policy: Policy, registry: str, has_held: HasHeld) -> Plan:
     stage = _need_stage(policy, wish.stage or "")
     if stage == NO_STAGE:
         raise UsageError(f"`{NO_STAGE}` is no stage to enter. Take a version out of its stage: `runstone demote`")
     wish = replace(wish, stage=stage)
     shown = ", ".join(f"v{version}" for version in wish.versions)
+    for version in wish.versions:
+        if version not in state.stages.get(stage, ()):
+            _check_source(wish.model, version, state.stage_of(version), stage, policy, has_held)
     if wish.kind == "rollback":
         branch, subject = _branch("rollback", wish.key, stage), f"Roll {wish.model} {stage} back to {shown}"
         others = {v for v in state.stages.get(stage, ()) if v not in wish.versions}
-        for version in wish.versions:
-            if version not in state.stages.get(stage, ()):
-                _check_source(wish.model, version, state.stage_of(version), stage, policy)
         out = policy.stages[stage].previous or (ARCHIVED if stage != ARCHIVED and ARCHIVED in policy.stages else None)
         moves = _moves(state, policy, stage, wish.versions, dict.fromkeys(others, out or NO_STAGE))
     else:
         (version,) = wish.versions
         branch = _branch("promote", f"{wish.key}-v{version}", stage)
         subject = f"Promote {wish.model} v{version} to {stage}"
-        if version not in state.stages.get(stage, ()):
-            _check_source(wish.model, version, state.stage_of(version), stage, policy)
         archived = {}
         if wish.archive_existing:
             if ARCHIVED not in policy.stages or stage == ARCHIVED:
@@ -256,9 +264,11 @@ def _need_stage(policy: Policy, name: str) -> str:
     return found
 
 
-def _check_source(model: str, version: int, before: str, after: str, policy: Policy) -> None:
+def _check_source(model: str, version: int, before: str, after: str, policy: Policy, has_held: HasHeld) -> None:
     rule = policy.stages.get(after)
-    if rule is not None and rule.sources is not None and before not in rule.sources:
+    if rule is None or rule.sources is None or before in rule.sources:
+        return
+    if not has_held(version, after):
         raise TransitionRefused(model, version, before, after, _way(policy, before, after), rule.sources)
 
 

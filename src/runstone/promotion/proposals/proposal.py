@@ -53,12 +53,12 @@ class Proposal:
         return f"{self.remote}/{self.branch}" if self.is_foreign else self.branch
 
 
-def format_message(plan: Plan, *, direct: bool = False) -> str:
+def format_message(repo: Repository, plan: Plan, *, direct: bool = False) -> str:
     """The message of the commit that a plan becomes; without `Proposal:` where it is made at once."""
     wish = plan.wish
-    rows: list[tuple[str, str]] = [] if direct else [("Proposal", wish.kind)]
+    rows: list[tuple[str, object]] = [] if direct else [("Proposal", wish.kind)]
     rows.append(("Model", wish.model))
-    rows += [("Version", str(version)) for version in wish.versions]
+    rows += message.version_rows(repo, wish.key, wish.versions)
     if wish.registration is not None:
         rows.append(("Run", wish.registration.run))
     elif wish.alias is not None:

@@ -149,7 +149,7 @@ def open_proposal(
         elif there != replaces:
             _check_replaceable(repo, view, plan, there)
     if commit is None:
-        commit, is_new = branch.make_commit(repo, view.tip, plan.changes, format_message(plan)), True
+        commit, is_new = branch.make_commit(repo, view.tip, plan.changes, format_message(repo, plan)), True
         assert commit is not None, "a plan that changes nothing says so"
     if local not in (commit, None):
         taken = checkouts(repo, ref)

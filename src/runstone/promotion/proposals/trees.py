@@ -3,7 +3,7 @@
 Of a file that both sides changed nothing is guessed: one file is one fact, so that is a real race and a conflict.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from runstone.git.objects import DIRECTORY, Objects, TreeEntry
@@ -22,7 +22,7 @@ class Conflict:
 
 
 def compare_trees(
-    objects: Objects, base: str | None, ours: str, theirs: str
+    objects: Objects, base: str | None, ours: str, theirs: str, paths: Iterable[str] = ("",)
 ) -> tuple[dict[str, TreeEntry | None], list[Conflict]]:
     """What to change in `ours` to have the changes from `base` to `theirs`, too. Nothing is written.
 
@@ -31,15 +31,23 @@ def compare_trees(
         base: The tree that both come from; None for an empty one.
         ours: The tree to add to.
         theirs: The tree with the changes.
+        paths: Only these files and folders; all if none are named.
 
     Returns:
         Path → entry, a whole folder where `ours` has none; None removes. And the conflicts, by path.
     """
     changes: dict[str, TreeEntry | None] = {}
     conflicts: list[Conflict] = []
-    before = None if base is None else TreeEntry(DIRECTORY, base)
-    _compare(objects, "", (before, TreeEntry(DIRECTORY, ours), TreeEntry(DIRECTORY, theirs)), changes, conflicts)
+    for path in paths:
+        sides = (_entry(objects, base, path), _entry(objects, ours, path), _entry(objects, theirs, path))
+        _compare(objects, path, sides, changes, conflicts)
     return changes, conflicts
+
+
+def _entry(objects: Objects, tree: str | None, path: str) -> TreeEntry | None:
+    if tree is None or not path:
+        return None if tree is None else TreeEntry(DIRECTORY, tree)
+    return objects.entry(tree, path)
 
 
 def _compare(

@@ -1,12 +1,12 @@
 """What stands in the way of a change: what the policy refuses, gates that fail, approvals that are lacking."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from runstone.errors import GatesNotPassed
-from runstone.promotion.rules.approvals import Approver, collect, lacking, needed
+from runstone.promotion.rules.approvals import Rules, collect, lacking, with_note
 from runstone.promotion.rules.judgement import judge
+from runstone.promotion.rules.settings import judged_changes
 from runstone.records.approval import ApprovalNote
-from runstone.registry.changes import read_changes
 from runstone.tracking.workspace import Workspace
 
 
@@ -53,10 +53,8 @@ def missing_approvals(workspace: Workspace, base: str, merge: str, note: Approva
         note: What the forge knows of the request, which is noted in git only once it is merged.
     """
     repo = workspace.repo
-    evidence = collect(repo, merge)
+    evidence, rules = collect(repo, merge), Rules(repo, base)
     if note is not None:
-        own = {note.author, *(author.mail for author in evidence.authors)}
-        more = [Approver(a.by, a.mail and a.mail.lower(), "note") for a in note.approvals if a.by not in own]
-        evidence = replace(evidence, approvers=(*evidence.approvers, *more))
-    found = [lacking(needed(repo, base, change), evidence) for change in read_changes(repo, base, merge)]
+        evidence = with_note(repo, evidence, note, base)
+    found = [lacking(rules.needed(change), evidence) for change in judged_changes(repo, base, merge)]
     return list(dict.fromkeys(sentence for sentences in found for sentence in sentences))

@@ -1,5 +1,6 @@
 """A change of the registry in one line, as lists and messages name it."""
 
+from runstone.promotion.rules.settings import is_settings
 from runstone.records.policy import NO_STAGE
 from runstone.registry.changes import (
     AliasChange,
@@ -30,6 +31,8 @@ def describe(change: Change) -> str:
             return f"{change.model}: model card {_verb(change.before, change.after)}"
         case ModelChange():
             return f"{change.model}: model.yaml {_verb(change.before, change.after)}"
+        case PolicyChange() if is_settings(change):
+            return f"settings {_verb(change.before, change.after)}"
         case PolicyChange():
             return f"{f'policy of {change.model}' if change.model else 'policy'} {_verb(change.before, change.after)}"
 

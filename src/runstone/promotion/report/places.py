@@ -1,5 +1,7 @@
-"""A change of the registry → the file that it is told of."""
+"""A change of the registry, or of the settings that guard it → the file that it is told of."""
 
+from runstone.git.repository import CONFIG_FILE
+from runstone.promotion.rules.settings import is_settings
 from runstone.records.policy import NO_STAGE
 from runstone.registry.changes import (
     AliasChange,
@@ -14,8 +16,12 @@ from runstone.registry.changes import (
 from runstone.registry.layout import Place
 
 
-def place_of(change: Change) -> Place:
+def path_of(change: Change, registry: str) -> str:
     """The file that a change is told of."""
+    return CONFIG_FILE if is_settings(change) else _place_of(change).path(registry)
+
+
+def _place_of(change: Change) -> Place:
     match change:
         case StageChange():
             return Place("stage", change.key, change.before if change.after == NO_STAGE else change.after)

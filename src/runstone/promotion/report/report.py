@@ -16,7 +16,7 @@ from runstone.promotion.ci.findings import Finding
 from runstone.promotion.forge import find_forge
 from runstone.promotion.report import text as text
 from runstone.promotion.report.described import describe
-from runstone.promotion.report.places import place_of
+from runstone.promotion.report.places import path_of
 from runstone.promotion.report.subject import Subject, code_of, compare_subjects, subject_of_request, subject_of_version
 from runstone.promotion.report.text import Part, plain
 from runstone.promotion.rules.judgement import Judged, Judgement, judge
@@ -196,7 +196,7 @@ class _Report:
         return text.card_part(None if data is None else data.decode("utf-8", "replace"), path)
 
     def _diff(self, change: Change) -> Part | None:
-        path = place_of(change).path(self.repo.config.registry)
+        path = path_of(change, self.repo.config.registry)
         before, after = self._lines(self.base, path), self._lines(self.head, path)
         return text.diff_part(path, list(unified_diff(before, after, "before", "after", lineterm="")), 8)
 

@@ -40,8 +40,14 @@ def read_bypass(repo: Repository, base: str | None, head: str) -> Bypass | None:
     commit = repo.objects.commit(head)
     if len(commit.parents) == 2 and commit.parents[0] == base:
         commit = repo.objects.commit(commit.parents[1])
-    found = _TRAILER.search(commit.message.partition("\n")[2])
-    return None if found is None else Bypass(found[1], _mail(repo, base, commit.author))
+    reason = find_reason(commit.message)
+    return None if reason is None else Bypass(reason, _mail(repo, base, commit.author))
+
+
+def find_reason(message: str) -> str | None:
+    """The reason that a commit's message gives for setting gates aside."""
+    found = _TRAILER.search(message.partition("\n")[2])
+    return None if found is None else found[1]
 
 
 def _mail(repo: Repository, base: str | None, author: str) -> str:

@@ -9,9 +9,9 @@ from typing import Literal
 
 from runstone.errors import NewerFormat, RecordInvalid, RunstoneError
 from runstone.promotion.gates import Candidate, Verdict, judge_gate
-from runstone.promotion.rules.approvals import needed, read_config
 from runstone.promotion.rules.bypass import Bypass, read_bypass
 from runstone.promotion.rules.legality import Ground, find_problems
+from runstone.promotion.rules.settings import read_config
 from runstone.promotion.rules.versions import TaggedVersion, find_version
 from runstone.records.policy import NO_STAGE, Approvals, Policy, Rule
 from runstone.registry.changes import AliasChange, Change, StageChange
@@ -114,8 +114,7 @@ def _registry_at(workspace: Workspace, head: str) -> str | None:
 def _judge_change(
     workspace: Workspace, ground: Ground, change: Change, bypass: Bypass | None, with_gates: bool
 ) -> Judged:
-    approvals = needed(workspace.repo, ground.base, change)
-    judged = Judged(change, find_problems(ground, change), approvals=approvals)
+    judged = Judged(change, find_problems(ground, change), approvals=ground.rules.needed(change))
     number = _entering(ground, change)
     if number is None or ground.base is None or not isinstance(change, StageChange | AliasChange):
         return judged

@@ -5,6 +5,7 @@ that do not exist, places that hold too many, requests that cannot be met.
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from shlex import quote
 from typing import Any
 
@@ -13,6 +14,9 @@ from runstone.errors import InvalidName, NewerFormat, RecordInvalid, RecordsSkip
 from runstone.git.code.patch import EMPTY_TREES
 from runstone.git.repository import Repository
 from runstone.git.runs.branch import Draft
+from runstone.promotion.rules.approvals import Rules
+from runstone.promotion.rules.past import has_held
+from runstone.promotion.rules.settings import is_settings, judged_changes, read_config
 from runstone.promotion.rules.versions import TaggedVersion, find_version, list_versions
 from runstone.records import yaml
 from runstone.records.alias import Alias
@@ -31,9 +35,9 @@ from runstone.registry.changes import (
     PolicyChange,
     RegistrationChange,
     StageChange,
-    read_changes,
 )
-from runstone.registry.layout import Kind, parse_path
+from runstone.registry.history.line import is_line_cut
+from runstone.registry.layout import Kind, Place, parse_path
 from runstone.registry.state import ModelState, read_model_state, read_policy
 
 _READ: dict[Kind, Callable[[Any, str], object]] = {
@@ -62,7 +66,6 @@ class Ground:
     head: str
     changes: tuple[Change, ...] = ()
     problems: tuple[str, ...] = ()
-    _policies: dict[str, Policy] = field(default_factory=dict)
     _states: dict[tuple[str | None, str], ModelState] = field(default_factory=dict)
 
     @classmethod
@@ -72,14 +75,17 @@ class Ground:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RecordsSkipped)  # told as problems
             ground.problems = tuple(_broken(ground))
-            ground.changes = read_changes(repo, base, head)
+            ground.changes = judged_changes(repo, base, head)
         return ground
+
+    @cached_property
+    def rules(self) -> Rules:
+        """What the policies and the settings at the base ask."""
+        return Rules(self.repo, self.base)
 
     def policy(self, key: str) -> Policy:
         """The policy of a model at the base."""
-        if key not in self._policies:
-            self._policies[key] = read_policy(self.repo, self.base, key or None)
-        return self._policies[key]
+        return self.rules.policy(key)
 
     def before(self, key: str) -> ModelState:
         """A model at the base."""
@@ -103,6 +109,10 @@ class Ground:
         """Whether a version leaves a stage for one that enters, to where the policy sends those who are displaced."""
         rule = self.policy(change.key).stages.get(change.before, Rule())
         return change.after == (rule.previous or NO_STAGE) and bool(self.entrants(change.key, change.before))
+
+    def may_enter(self, change: StageChange) -> bool:
+        """Whether a version enters a stage from wherever it is: it makes room, or goes back to where it was before."""
+        return self.makes_room(change) or has_held(self.repo, self.base, change.key, change.after, change.version)
 
 
 def find_problems(ground: Ground, change: Change) -> tuple[str, ...]:
@@ -146,20 +156,35 @@ def _stage(ground: Ground, change: StageChange) -> list[str]:
         known = ", ".join(policy.stages) or "no stages"
         step = "A new stage goes into the policy first, by a change of its own"
         return [*found, f"{change.after!r} is no stage of the policy at the base, which has {known}. {step}."]
-    if rule.sources is not None and change.before not in rule.sources and not makes_room:
+    is_twice = sum(change.version in versions for versions in ground.after(change.key).stages.values()) > 1  # told so
+    is_closed = rule.sources is not None and change.before not in rule.sources and not is_twice
+    if rule.sources is not None and is_closed and not ground.may_enter(change):
+        step = " (Whether it was there before is not known in this shallow clone: `git fetch --unshallow`.)"
+        unknown = step if ground.base is not None and is_line_cut(ground.repo, ground.base) else ""
         allowed = " or ".join(_stage_name(source) for source in rule.sources) or "nowhere"
         found.append(
             f"{who} comes from {_stage_name(change.before)}, and the policy lets a version enter {change.after} from "
-            f"{allowed} only."
+            f"{allowed} only.{unknown}"
         )
     holders = ground.after(change.key).stages.get(change.after, ())
     if rule.holders is not None and len(holders) > rule.holders:
         shown = ", ".join(f"v{number}" for number in holders)
         found.append(
             f"{change.after} of {change.model} would hold {len(holders)} versions ({shown}), and the policy allows "
-            f"{rule.holders} (`holders`)."
+            f"{rule.holders} (`holders`). {_make_room(ground, change, holders, rule)}"
         )
     return found
+
+
+def _make_room(ground: Ground, change: StageChange, holders: tuple[int, ...], rule: Rule) -> str:
+    """What to do about a stage that would hold too many."""
+    entrants = ground.entrants(change.key, change.after)
+    stage, model = quote(change.after), quote(change.model)
+    if len(entrants) == 1 and rule.holders:
+        return f"Let it make room: `runstone promote {model} {entrants[0]} --stage {stage} --propose`"
+    name = Place("stage", change.key, change.after).path(ground.repo.config.registry)
+    excess = " and ".join(f"v{number}" for number in holders[: len(holders) - (rule.holders or 0)])
+    return f"Take out as many as are too much, say {excess}: `$EDITOR {quote(name)}`"
 
 
 def _alias(ground: Ground, change: AliasChange) -> list[str]:
@@ -236,9 +261,12 @@ def _card(ground: Ground, change: CardChange) -> list[str]:
 
 
 def _policy(ground: Ground, change: PolicyChange) -> list[str]:
-    """A policy that could not be read would let nobody judge the next proposal."""
+    """A policy, or settings, that could not be read would let nobody judge the next proposal."""
     try:
-        read_policy(ground.repo, ground.head, change.key or None)
+        if is_settings(change):
+            read_config(ground.repo, ground.head)
+        else:
+            read_policy(ground.repo, ground.head, change.key or None)
     except (RecordInvalid, NewerFormat) as error:
         return [str(error)]
     return []

@@ -7,7 +7,8 @@ from runstone.git.repository import Repository
 from runstone.git.runs.branch import Draft
 from runstone.records.run import Run
 from runstone.registry.changes import AliasChange, Change, StageChange
-from runstone.registry.history.line import Entry, History
+from runstone.registry.history.entry import Entry
+from runstone.registry.history.line import History
 from runstone.registry.history.past import PastModel
 from runstone.registry.history.tags import VersionTag
 from runstone.registry.state import ModelState

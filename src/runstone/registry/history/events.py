@@ -30,7 +30,7 @@ from runstone.registry.changes import (
     RegistrationChange,
     StageChange,
 )
-from runstone.registry.history.line import Entry
+from runstone.registry.history.entry import Entry
 from runstone.registry.history.tags import VersionTag, read_version_tag
 
 _NAMESPACE = uuid.UUID("5d0a3c2e-6a0e-5c43-9d52-3f5a7f0c8b11")

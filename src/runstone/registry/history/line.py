@@ -6,129 +6,20 @@ trailers, and the notes in which CI kept what a forge knew.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from runstone.git.repository import Repository
-from runstone.records.approval import ApprovalNote
 from runstone.registry.branch import registry_commit
 from runstone.registry.changes import Change, FileEdit, by_model, compare_files, files_beside
+from runstone.registry.history.entry import Entry
 from runstone.registry.history.facts import Facts
 from runstone.registry.layout import Place, parse_path
-from runstone.registry.people import Person, git_beside, read_notes, read_people
+from runstone.registry.people import Person, git_beside, read_note, read_notes, read_people
 
 _FORMAT = "%H%x00%P%x00%ct%x00%cN%x00%cE%x00%at%x00%aN%x00%aE%x00%B%x00"
 _FIELDS = 9
-_TRAILER = re.compile(r"^([A-Z][A-Za-z-]*): (.*)$", re.MULTILINE)
-_APPROVED = ("Approved-by", "Reviewed-by")
-_REQUESTS = (
-    re.compile(r"^See merge request (\S+![0-9]+)$", re.MULTILINE),
-    re.compile(r"\AMerge pull request (#[0-9]+) "),
-    re.compile(r"\A[^\n]*\((#[0-9]+)\)(?: from [^\n]*)?$", re.MULTILINE),
-    re.compile(r"\AMerge proposal (\S+)$", re.MULTILINE),
-    re.compile(r"\AMerge (?:remote-tracking )?branch '([^'\n]+)'"),
-)
-_FORGES = re.compile(r"noreply@[a-z0-9.-]+")  # the hidden addresses of people have more before the @
-
-
-@dataclass(frozen=True, slots=True)
-class Approver:
-    """Somebody who said yes to a change.
-
-    Attributes:
-        person: Who.
-        how: `merge`: they merged what somebody else proposed; `trailer`: the commit says so; `note`: the forge told CI.
-    """
-
-    person: Person
-    how: str
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One commit of the line that changed the registry.
-
-    Attributes:
-        commit: Its id.
-        parent: The commit of the line before it; None for the first.
-        is_merge: Whether it has further parents.
-        time: When it came onto the line, by the clock of who put it there; Unix milliseconds.
-        committer: Who put it there.
-        author: Who wrote it; of a merge, who made the merge.
-        proposers: Who wrote what it brought: of a merge the authors of the commits that came with it.
-        message: Its subject and body.
-        messages: Those of the commits that came with a merge, the newest first.
-        note: What a forge knew of the request, as CI kept it.
-        noted: Who approved by that note.
-        trailed: Who approved by the trailers of its own message.
-        changes: The facts that it changed.
-        is_cut: Whether a shallow history ends here, so that its changes are all that came before, too.
-    """
-
-    commit: str
-    parent: str | None
-    is_merge: bool
-    time: int
-    committer: Person
-    author: Person
-    proposers: tuple[Person, ...]
-    message: str
-    messages: tuple[str, ...] = ()
-    note: ApprovalNote | None = None
-    noted: tuple[Person, ...] = ()
-    trailed: tuple[Person, ...] = ()
-    changes: tuple[Change, ...] = ()
-    is_cut: bool = False
-
-    @property
-    def subject(self) -> str:
-        """The first line of the message."""
-        return self.message.partition("\n")[0]
-
-    @cached_property
-    def trailers(self) -> dict[str, str]:
-        """`Proposal`, `Model`, `Run`, `Bypass` … as its message has them first, else those of what it merged."""
-        found: dict[str, str] = {}
-        for text in (self.message, *self.messages):
-            for key, value in _TRAILER.findall(text.partition("\n\n")[2]):
-                found.setdefault(key, value)
-        return found
-
-    @property
-    def bypass(self) -> str | None:
-        """Why gates were set aside, where they were."""
-        return self.trailers.get("Bypass")
-
-    @property
-    def request(self) -> str | None:
-        """The request or proposal that it came by: its address, its number, or its branch; None if by none."""
-        if self.note is not None:
-            return self.note.request
-        found = (pattern.search(self.message) for pattern in _REQUESTS)
-        return next((match[1] for match in found if match is not None), None)
-
-    @property
-    def merger(self) -> Person | str | None:
-        """Who merged it: a person, an account of the forge, or None where nobody else is known to have done it."""
-        if not _is_forge(self.committer):
-            return self.committer if self.is_merge or self.committer not in self.proposers else None
-        if self.note is not None and self.note.merged_by:
-            return self.note.merged_by
-        return self.author if self.is_merge else None  # a forge writes who pressed the button as the author
-
-    @property
-    def approvers(self) -> tuple[Approver, ...]:
-        """Who said yes, as far as git knows, each once; not whether that was enough: see `runstone verify`."""
-        found = [Approver(person, "note") for person in self.noted]
-        if isinstance(self.merger, Person) and self.merger not in self.proposers:  # else it is the author's own word
-            found += [Approver(person, "trailer") for person in self.trailed]
-            if self.is_merge:
-                found.append(Approver(self.merger, "merge"))
-        distinct: dict[Person, Approver] = {}
-        for each in found:
-            distinct.setdefault(each.person, each)
-        return tuple(distinct.values())
+_APPROVED = re.compile(r"^(?:Approved|Reviewed)-by:[ \t]*(.+?)[ \t]*$", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +38,12 @@ class History:
 
 
 def read_history(
-    repo: Repository, *, tip: str | None = None, since: str | None = None, key: str | None = None
+    repo: Repository,
+    *,
+    tip: str | None = None,
+    since: str | None = None,
+    key: str | None = None,
+    beside: Sequence[str] = (),
 ) -> History:
     """The commits that changed the registry, the oldest first.
 
@@ -158,6 +54,7 @@ def read_history(
         tip: The commit to read from, a full id; that of the registry if None.
         since: A commit of the same line, a full id: only what came after it.
         key: Only what is about one model, and the policy of all.
+        beside: Files whose commits are told, too, although they state no fact of the registry.
 
     Warns:
         RecordsSkipped: A file broke its schema somewhere in history, and counts as absent there.
@@ -167,13 +64,26 @@ def read_history(
         return History(None)
     registry = repo.config.registry
     paths = [registry] if key is None else [f"{registry}/{key}", Place("policy").path(registry)]
-    found = list(_read_line(repo, tip, since, paths))[::-1]
+    found = list(_read_line(repo, tip, since, [*paths, *beside], beside))[::-1]
     cuts = _cuts(repo)
     facts = Facts(repo)
     edits = [edit for _, its in found for edit in its if edit.place.kind not in ("card", "policy")]
     facts.load(oid for edit in edits for oid in (edit.before, edit.after) if oid is not None)
     entries = [replace(entry, is_cut=entry.commit in cuts) for entry in _fold(repo, facts, since, found)]
     return History(tip, tuple(_with_people(repo, tip, entries)), is_line_cut(repo, tip))
+
+
+def read_entry(repo: Repository, commit: str) -> Entry:
+    """One commit of the line, whatever it changed: who proposed it, who approved; not its changes.
+
+    Args:
+        repo: The repository.
+        commit: A full id.
+    """
+    options = ["-z", "--no-walk", f"--format={_FORMAT}", "--encoding=UTF-8", "--no-show-signature", "--no-color"]
+    out = git_beside(repo, commit, ["log", *options, "--no-notes", "--no-patch", commit])
+    (entry,) = _with_people(repo, commit, [_parse_entry(out.split(b"\0")[:_FIELDS])])
+    return entry
 
 
 def is_line_cut(repo: Repository, tip: str) -> bool:
@@ -186,7 +96,7 @@ def is_line_cut(repo: Repository, tip: str) -> bool:
 
 
 def _read_line(
-    repo: Repository, tip: str, since: str | None, paths: Iterable[str]
+    repo: Repository, tip: str, since: str | None, paths: Iterable[str], beside: Sequence[str]
 ) -> Iterator[tuple[Entry, list[FileEdit]]]:
     """The commits of the line that touched the paths, the newest first, with the files that they changed there."""
     options = ["-z", "--first-parent", f"--format={_FORMAT}", "--encoding=UTF-8", "--no-show-signature", "--no-color"]
@@ -202,8 +112,11 @@ def _read_line(
         token = next(tokens, b"")
         while token.startswith((b"\n:", b":")):
             old_mode, new_mode, before, after, _ = token.decode().lstrip("\n:").split(" ")
-            place = parse_path(repo.config.registry, next(tokens).decode("utf-8", "surrogateescape"))
-            if place is not None:
+            path = next(tokens).decode("utf-8", "surrogateescape")
+            place = parse_path(repo.config.registry, path)
+            if path in beside:
+                entry = replace(entry, beside=(*entry.beside, path))
+            elif place is not None:
                 edits.append(FileEdit(place, _blob(old_mode, before), _blob(new_mode, after)))
             token = next(tokens, b"")
         yield entry, edits
@@ -244,7 +157,7 @@ def _fold(
                         known[edit.place] = edit.after
             after = known | {e.place: e.after for e in own if e.after}
             changes += compare_files(facts, key, (before, entry.parent or ""), (after, entry.commit))
-        if changes:
+        if changes or entry.beside:
             yield replace(entry, changes=tuple(changes))
 
 
@@ -253,7 +166,11 @@ def _with_people(repo: Repository, tip: str, entries: list[Entry]) -> Iterator[E
     brought = _brought(repo, tip, entries)
     wanted = sorted({commit for commits in brought.values() for commit in commits})
     written = _read_commits(repo, tip, wanted)
-    notes = read_notes(repo, [entry.commit for entry in entries])
+    if len(entries) == 1:  # without a look at all the others
+        one = read_note(repo, entries[0].commit)
+        notes = {} if one is None else {entries[0].commit: one}
+    else:
+        notes = read_notes(repo, [entry.commit for entry in entries])
     named = {text for entry in entries for text in _approved(entry.message)}
     named |= {f"{a.by} <{a.mail or ''}>" for note in notes.values() for a in note.approvals}
     people = read_people(repo, named, tip)
@@ -325,12 +242,7 @@ def _read_commits(repo: Repository, tip: str, commits: list[str]) -> dict[str, t
 
 
 def _approved(message: str) -> list[str]:
-    return [value.strip() for key, value in _TRAILER.findall(message.partition("\n\n")[2]) if key in _APPROVED]
-
-
-def _is_forge(person: Person) -> bool:
-    """Whether the address is a forge's own, which says nothing of who did it."""
-    return _FORGES.fullmatch(person.mail) is not None
+    return _APPROVED.findall(message.partition("\n\n")[2])
 
 
 def _cuts(repo: Repository) -> set[str]:

@@ -21,7 +21,7 @@ from runstone.registry.changes import (
     RegistrationChange,
     StageChange,
 )
-from runstone.registry.history.line import Entry
+from runstone.registry.history.entry import Entry
 from runstone.registry.history.tags import VersionTag
 
 

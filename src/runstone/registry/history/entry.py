@@ -1,0 +1,156 @@
+"""One commit of the registry's history: what it changed, who proposed it, who put it there, who said yes.
+
+Who merged and whose word counts is decided here alone, for those who tell history and those who prove it.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from runstone.records.approval import ApprovalNote
+from runstone.registry.changes import Change
+from runstone.registry.people import Person
+
+How = Literal["merge", "trailer", "note"]
+
+_TRAILER = re.compile(r"^([A-Z][A-Za-z-]*): (.*)$", re.MULTILINE)
+_REQUESTS = (
+    re.compile(r"^See merge request (\S+![0-9]+)$", re.MULTILINE),
+    re.compile(r"\AMerge pull request (#[0-9]+) "),
+    re.compile(r"\A[^\n]*\((#[0-9]+)\)(?: from [^\n]*)?$", re.MULTILINE),
+    re.compile(r"\AMerge proposal (\S+)$", re.MULTILINE),
+    re.compile(r"\AMerge (?:remote-tracking )?branch '([^'\n]+)'"),
+)
+# Under such an address a forge itself commits what a person merges with a button. The hidden addresses of people there
+# (`12+kim@users.noreply.github.com`) are people's.
+_FORGES = re.compile(r"noreply@[a-z0-9.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Approver:
+    """Somebody who said yes to a change.
+
+    Attributes:
+        person: Who.
+        how: `merge`: they merged what somebody else proposed; `trailer`: the commit says so; `note`: the forge told CI.
+        account: Of a note, the account on the forge.
+        signed: Whether the commit that says so is known to have a good signature of this person.
+    """
+
+    person: Person
+    how: How
+    account: str = ""
+    signed: bool = False
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One commit of the line that changed the registry.
+
+    Attributes:
+        commit: Its id.
+        parent: The commit of the line before it; None for the first.
+        is_merge: Whether it has further parents.
+        time: When it came onto the line, by the clock of who put it there; Unix milliseconds.
+        committer: Who put it there.
+        author: Who wrote it; of a merge, who made the merge.
+        proposers: Who wrote what it brought: of a merge the authors of the commits that came with it.
+        message: Its subject and body.
+        messages: Those of the commits that came with a merge, the newest first.
+        note: What a forge knew of the request, as CI kept it.
+        noted: Who approved by that note.
+        trailed: Who approved by the trailers of its own message.
+        changes: The facts that it changed.
+        beside: The files changed that state no fact, of those that were asked for.
+        is_cut: Whether a shallow history ends here, so that its changes are all that came before, too.
+    """
+
+    commit: str
+    parent: str | None
+    is_merge: bool
+    time: int
+    committer: Person
+    author: Person
+    proposers: tuple[Person, ...]
+    message: str
+    messages: tuple[str, ...] = ()
+    note: ApprovalNote | None = None
+    noted: tuple[Person, ...] = ()
+    trailed: tuple[Person, ...] = ()
+    changes: tuple[Change, ...] = ()
+    beside: tuple[str, ...] = ()
+    is_cut: bool = False
+
+    @property
+    def subject(self) -> str:
+        """The first line of the message."""
+        return self.message.partition("\n")[0]
+
+    @cached_property
+    def trailers(self) -> dict[str, str]:
+        """`Proposal`, `Model`, `Run`, `Bypass` … as its message has them first, else those of what it merged."""
+        found: dict[str, str] = {}
+        for text in (self.message, *self.messages):
+            for key, value in _TRAILER.findall(text.partition("\n\n")[2]):
+                found.setdefault(key, value)
+        return found
+
+    @property
+    def bypass(self) -> str | None:
+        """Why gates were set aside, where they were."""
+        return self.trailers.get("Bypass")
+
+    @property
+    def request(self) -> str | None:
+        """The request or proposal that it came by: its address, its number, or its branch; None if by none."""
+        if self.note is not None:
+            return self.note.request
+        found = (pattern.search(self.message) for pattern in _REQUESTS)
+        return next((match[1] for match in found if match is not None), None)
+
+    @property
+    def landed_by(self) -> Person | None:
+        """Who put it on the line: the committer; where that is a forge, the author of the merge, who pressed the
+        button. Who did so is not known of what a forge squashed.
+        """
+        if not _is_forge(self.committer):
+            return self.committer
+        return self.author if self.is_merge and not _is_forge(self.author) else None
+
+    @property
+    def merger(self) -> Person | str | None:
+        """Who merged it: a person, an account of the forge, or None where nobody else is known to have done it."""
+        if _is_forge(self.committer) and self.note is not None and self.note.merged_by:
+            return self.note.merged_by
+        return self.landed_by if self.is_merge or self.landed_by not in self.proposers else None
+
+    @property
+    def is_vouched(self) -> bool:
+        """Whether its trailers are the word of somebody else than who proposed it: nobody vouches for themselves by
+        naming others.
+        """
+        return self.landed_by is not None and self.landed_by not in self.proposers
+
+    @cached_property
+    def voices(self) -> tuple[Approver, ...]:
+        """Every yes that counts as one: one person may have said it in several ways."""
+        noted = zip(self.noted, () if self.note is None else self.note.approvals, strict=True)
+        found = [Approver(person, "note", approval.by) for person, approval in noted]
+        if self.is_vouched and self.landed_by is not None:
+            found += [Approver(person, "trailer") for person in self.trailed]
+            found += [Approver(self.landed_by, "merge")] if self.is_merge else []
+        return tuple(found)
+
+    @property
+    def approvers(self) -> tuple[Approver, ...]:
+        """Who said yes, as far as git knows, each once; not whether that was enough: see `runstone verify`."""
+        distinct: dict[Person, Approver] = {}
+        for each in self.voices:
+            distinct.setdefault(each.person, each)
+        return tuple(distinct.values())
+
+
+def _is_forge(person: Person) -> bool:
+    """Whether the address is a forge's own, which says nothing of who did it."""
+    return _FORGES.fullmatch(person.mail) is not None
