@@ -193,7 +193,7 @@ def test_a_version_of_a_model_means_the_run_that_made_it(workspace: Workspace, p
     set_alias(workspace.repo, "churn", "champion", 1)
     stage = project / "registry" / "churn" / "stages" / "Production.yaml"
     stage.parent.mkdir(parents=True)
-    stage.write_text("versions: [1]\n")
+    stage.write_text("schema: runstone/stage/v1\nversions: [1]\n")
     git("add", "registry", cwd=project)
     git("commit", "-q", "-m", "Promote", cwd=project)
     for number, what in enumerate(
