@@ -20,7 +20,7 @@ LAYERS = (
     ("tracking",),
     ("registry",),
     ("promotion", "serving", "projects"),
-    ("entities",),
+    ("entities", "exceptions"),
     ("client",),
     ("fluent",),
     ("data", "models"),

@@ -1,7 +1,7 @@
 """Runs, carved in git: track experiments, keep models, with no server and no database.
 
 `import runstone` gives the fluent API (see `runstone.fluent`) and `Client`, and the submodules `data`, `entities`,
-`models`, `pyfunc` and `sklearn`. Each is imported when it is first used, so that little starts fast.
+`exceptions`, `models`, `pyfunc` and `sklearn`. Each is imported when it is first used, so that little starts fast.
 """
 
 from importlib import import_module
@@ -13,10 +13,12 @@ from runstone._version import __version__ as __version__
 if TYPE_CHECKING:
     from runstone import data as data
     from runstone import entities as entities
+    from runstone import exceptions as exceptions
     from runstone import models as models
     from runstone import pyfunc as pyfunc
     from runstone import sklearn as sklearn
     from runstone.client import Client as Client
+    from runstone.client import MlflowClient as MlflowClient
     from runstone.fluent import active_run as active_run
     from runstone.fluent import create_experiment as create_experiment
     from runstone.fluent import delete_experiment as delete_experiment
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from runstone.fluent import get_experiment_by_name as get_experiment_by_name
     from runstone.fluent import get_metric_history as get_metric_history
     from runstone.fluent import get_parent_run as get_parent_run
+    from runstone.fluent import get_registry_uri as get_registry_uri
     from runstone.fluent import get_run as get_run
     from runstone.fluent import get_tracking_uri as get_tracking_uri
     from runstone.fluent import last_active_run as last_active_run
@@ -48,27 +51,32 @@ if TYPE_CHECKING:
     from runstone.fluent import log_text as log_text
     from runstone.fluent import register_model as register_model
     from runstone.fluent import search_experiments as search_experiments
+    from runstone.fluent import search_model_versions as search_model_versions
+    from runstone.fluent import search_registered_models as search_registered_models
     from runstone.fluent import search_runs as search_runs
     from runstone.fluent import set_experiment as set_experiment
     from runstone.fluent import set_experiment_tag as set_experiment_tag
     from runstone.fluent import set_experiment_tags as set_experiment_tags
+    from runstone.fluent import set_model_version_tag as set_model_version_tag
     from runstone.fluent import set_note as set_note
+    from runstone.fluent import set_registry_uri as set_registry_uri
     from runstone.fluent import set_tag as set_tag
     from runstone.fluent import set_tags as set_tags
     from runstone.fluent import set_tracking_uri as set_tracking_uri
     from runstone.fluent import start_run as start_run
     from runstone.tracking.run import ActiveRun as ActiveRun
 
-_SUBMODULES = frozenset({"data", "entities", "models", "pyfunc", "sklearn"})
+_SUBMODULES = frozenset({"data", "entities", "exceptions", "models", "pyfunc", "sklearn"})
 _HOMES = {
-    "client": ("Client"),
+    "client": "Client MlflowClient",
     "fluent": (
         "active_run create_experiment delete_experiment delete_run delete_tag end_run flush "
         "flush_async_logging get_artifact_uri get_experiment get_experiment_by_name get_metric_history "
-        "get_parent_run get_run get_tracking_uri last_active_run log_artifact log_artifacts log_batch "
-        "log_dict log_figure log_image log_input log_metric log_metrics log_param log_params log_table "
-        "log_text register_model search_experiments search_runs set_experiment set_experiment_tag "
-        "set_experiment_tags set_note set_tag set_tags set_tracking_uri start_run"
+        "get_parent_run get_registry_uri get_run get_tracking_uri last_active_run log_artifact "
+        "log_artifacts log_batch log_dict log_figure log_image log_input log_metric log_metrics log_param "
+        "log_params log_table log_text register_model search_experiments search_model_versions "
+        "search_registered_models search_runs set_experiment set_experiment_tag set_experiment_tags "
+        "set_model_version_tag set_note set_registry_uri set_tag set_tags set_tracking_uri start_run"
     ),
     "tracking.run": "ActiveRun",
 }
@@ -81,8 +89,7 @@ def __getattr__(name: str) -> Any:
         return value
     if name in _SUBMODULES:
         return import_module(f"runstone.{name}")
-    hint = "; the client is `runstone.Client`" if name == "MlflowClient" else ""
-    raise AttributeError(f"module 'runstone' has no attribute {name!r}{hint}", name=name, obj=modules[__name__])
+    raise AttributeError(f"module 'runstone' has no attribute {name!r}", name=name, obj=modules[__name__])
 
 
 def __dir__() -> list[str]:

@@ -11,6 +11,8 @@ from runstone.records.run import Run as Run
 from runstone.records.run import RunData as RunData
 from runstone.records.run import RunInfo as RunInfo
 from runstone.records.run import RunInputs as RunInputs
+from runstone.registry.entity import ModelVersion as ModelVersion
+from runstone.registry.model import RegisteredModel as RegisteredModel
 
 
 @dataclass(frozen=True, slots=True)

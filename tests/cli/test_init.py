@@ -129,3 +129,13 @@ def test_a_bare_repository(invoke: Invoke, bare_remote: Path) -> None:
 def test_before_the_first_commit(invoke: Invoke, empty_repo: Path) -> None:
     """A repository without any commit works too."""
     assert "began the branch runs\n" == invoke("init", repo=empty_repo).stdout
+
+
+def test_codeowners_without_owners_keep_nothing_else_from_being_written(invoke: Invoke, git_repo: Path) -> None:
+    """The pipelines are there and told; what CODEOWNERS lack is a hint. Alone, it is an error."""
+    result = invoke("init", "--ci", "github", "--codeowners")
+    assert list((git_repo / ".github" / "workflows").iterdir())
+    assert "wrote .github/workflows/" in result.stdout
+    assert "CODEOWNERS was not written. No model of registry/ has an owner that a forge knows" in result.stderr
+    assert "Then: `runstone init --codeowners`" in result.stderr
+    assert "has an owner that a forge knows" in invoke("init", "--codeowners", code=1).stderr

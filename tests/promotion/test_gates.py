@@ -423,3 +423,18 @@ def test_a_gate_in_few_words(gate: dict[str, Any], words: str) -> None:
     """What stands beside its kind in a report."""
     assert words == describe(read_gate(gate, "policy.yaml", "gates[0]"))
     assert isinstance(read_gate(gate, "policy.yaml", ""), Gate)
+
+
+def test_the_remote_that_a_proposal_brings_is_not_asked(line: Line, git_repo: Path, tmp_path: Path) -> None:
+    """Its configuration may name programs, which DVC would start; also where only the work tree has it."""
+    marker = tmp_path / "started"
+    config = "[core]\n    remote = store\n['remote \"store\"']\n    url = s3://b/x\n    configpath = ../awscfg\n"
+    (git_repo / ".dvc").mkdir(exist_ok=True)
+    (git_repo / ".dvc" / "config").write_text(config)
+    (git_repo / "awscfg").write_text(f"[default]\ncredential_process = touch {marker}\n")
+    git("add", "-f", ".dvc/config", "awscfg", cwd=git_repo)
+    git("-c", "user.name=k", "-c", "user.email=k@k", "commit", "-q", "-m", "Configure", cwd=git_repo)
+    (verdict,) = verdicts(line, {"artifacts": True})
+    assert "unknown" == verdict.result
+    assert verdict.message.startswith("`.dvc/config` is not as it is on the branch to merge into")
+    assert not marker.exists()

@@ -8,9 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from runstone.errors import BranchDiverged, IndexBusy, LocalEdits, RefBlocked, RunstoneError, SigningFailed
+from runstone.errors import (
+    BranchDiverged,
+    CheckoutFailed,
+    IndexBusy,
+    LocalEdits,
+    RefBlocked,
+    RunstoneError,
+    SigningFailed,
+)
 from runstone.git.repository import Repository
-from runstone.registry.branch import commit_files, default_branch, make_commit, registry_commit
+from runstone.registry.branch import BranchesDiffer, commit_files, default_branch, make_commit, registry_commit
 from tests.support import git, make_repository, run_python
 
 
@@ -379,3 +387,41 @@ for _ in range(5):
         status(git_repo),
         git("rev-list", "--count", "HEAD", cwd=git_repo),
     )
+
+
+@pytest.mark.parametrize(("mode", "counts"), [("direct", "the main that is here"), ("review", "origin/main")])
+def test_that_the_branches_differ_is_said_once(tmp_path: Path, git_repo: Path, mode: str, counts: str) -> None:
+    """In either mode, with what counts: others may read something else."""
+    git("clone", "-q", git_repo, tmp_path / "clone", cwd=tmp_path)
+    commit(git_repo, "Theirs")
+    commit(tmp_path / "clone", "Ours")
+    git("fetch", "-q", cwd=tmp_path / "clone")
+    (tmp_path / "clone" / "runstone.yaml").write_text(f"promotion: {mode}\n")
+    repo = Repository.open(tmp_path / "clone")
+    with pytest.warns(BranchesDiffer, match=f"each have commits of their own, so {counts} counts") as told:
+        assert registry_commit(repo) == registry_commit(repo)
+    assert 1 == len(told)
+
+
+def test_the_only_remote_may_have_any_name(tmp_path: Path, git_repo: Path) -> None:
+    """Its default branch counts as that of `origin` would."""
+    git("clone", "-q", "--origin", "hub", git_repo, tmp_path / "clone", cwd=tmp_path)
+    theirs = commit(git_repo, "Theirs")
+    git("fetch", "-q", cwd=tmp_path / "clone")
+    assert theirs == registry_commit(Repository.open(tmp_path / "clone"))
+
+
+def test_what_git_cannot_write_is_told_in_its_words(git_repo: Path) -> None:
+    """A filter that fails is no local edit; nothing is left of the attempt, so that the next one works."""
+    (git_repo / ".gitattributes").write_text("registry/** filter=odd\n")
+    (git_repo / ".git" / "info").mkdir(exist_ok=True)
+    git("config", "filter.odd.smudge", "sh -c 'exit 3'", cwd=git_repo)
+    git("config", "filter.odd.required", "true", cwd=git_repo)
+    before = git("status", "--porcelain", cwd=git_repo)
+    with pytest.raises(CheckoutFailed, match="odd"):
+        commit_files(Repository.open(git_repo), {"plain.txt": "1\n", "registry/a.yaml": "1\n"}, "Change")
+    assert before == git("status", "--porcelain", cwd=git_repo)
+    git("config", "filter.odd.smudge", "cat", cwd=git_repo)
+    git("config", "filter.odd.clean", "cat", cwd=git_repo)
+    assert commit_files(Repository.open(git_repo), {"plain.txt": "1\n", "registry/a.yaml": "1\n"}, "Change")
+    assert before == git("status", "--porcelain", cwd=git_repo)

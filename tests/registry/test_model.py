@@ -18,6 +18,7 @@ from runstone.errors import (
 from runstone.git.repository import Repository
 from runstone.registry.alias import get_version_by_alias, set_alias
 from runstone.registry.card_fill import write_card
+from runstone.registry.copy import copy_version
 from runstone.registry.keys import find_key, find_name
 from runstone.registry.model import get_model, latest_versions, list_model_names, search_models
 from runstone.registry.model_edits import (
@@ -298,3 +299,20 @@ def test_the_client_speaks_mlflows_verbs(workspace: Workspace, version: ModelVer
     client.delete_registered_model("newer")
     assert ["churn"] == [model.name for model in client.search_registered_models()]
     assert [1] == [each.version for each in client.get_latest_versions("churn", stages=["None"])]
+
+
+def test_a_deleted_models_last_name_stays_its_own(workspace: Workspace, version: ModelVersion, model: RunUri) -> None:
+    """A name whose versions were given out with another key is not given again; the first name counts on."""
+    rename_model(workspace, "churn", "leavers")
+    delete_model(workspace, "leavers")
+    for call in (
+        lambda: create_model(workspace, "leavers"),
+        lambda: register_version(workspace, "leavers", model),
+        lambda: rename_model(workspace, "other", "leavers"),
+        lambda: copy_version(workspace, "models:/other/1", "leavers"),
+    ):
+        if not list_versions(workspace.repo, "other"):
+            assert 1 == register_version(workspace, "other", model).version
+        with pytest.raises(ModelExists, match="versions of a deleted model were given under this name"):
+            call()
+    assert 2 == register_version(workspace, "churn", model).version

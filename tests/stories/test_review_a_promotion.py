@@ -136,7 +136,7 @@ def test_from_training_to_production_and_back(team: Team, say: Say) -> None:
     assert {1: "Archived", 2: "Staging", 3: "Production"} == stages(rae)
     changed = git("diff", "--name-only", "HEAD^", "HEAD", cwd=rae).split("\n")
     assert [f"registry/churn/stages/{stage}.yaml" for stage in ("Archived", "Production", "Staging")] == changed
-    assert ["Merge proposal promote/churn-v3-production", "", "Promote churn v3 to Production", ""] == git(
+    assert ["Merge proposal promote/churn-v3-production", "", "It says: Promote churn v3 to Production", ""] == git(
         "log", "-1", "--format=%B", cwd=rae
     ).split("\n")[:4]
 

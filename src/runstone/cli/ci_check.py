@@ -157,7 +157,7 @@ def as_json(found: "Check") -> dict[str, Any]:
                     {"gate": v.gate, "subject": v.subject, "result": v.result, "message": v.message}
                     for v in judged.verdicts
                 ],
-                "approvals": judged.approvals.count,
+                "approvals": max((rule.count for rule in judged.approvals), default=0),
             }
             for judged in (found.judgement.judged if found.judgement else ())
         ],
@@ -185,9 +185,9 @@ def _change(judged: "Judged") -> Iterator[str]:
         result = click.style(verdict.result.ljust(8), fg=_RESULTS[verdict.result])
         about = clean(f"{verdict.gate} {verdict.subject}".rstrip())
         yield f"  {result} {about}: {clean(verdict.message)}"
-    if judged.approvals.count:
-        by = f", of {', '.join(judged.approvals.by)}" if judged.approvals.by else ""
-        yield f"  {'needs'.ljust(8)} {counted(judged.approvals.count, 'approval')}{clean(by)}"
+    for rule in judged.approvals:
+        by = f", of {', '.join(rule.by)}" if rule.by else ""
+        yield f"  {'needs'.ljust(8)} {counted(rule.count, 'approval')}{clean(by)}"
 
 
 def _sum(found: "Check") -> str:

@@ -86,16 +86,25 @@ def init(
 
 def _write_files(repo: "Repository", ci: "System | None", *, codeowners: bool, guard: bool, force: bool) -> list[str]:
     """Write what was asked for and tell of each file; those to commit."""
+    from runstone.errors import RunstoneError
     from runstone.promotion.ci.templates import write_ci, write_codeowners, write_guard
 
     files = write_ci(repo, ci, force=force) if ci is not None else []
-    if codeowners:
-        files.append(write_codeowners(repo, ci))
     hooks = [write_guard(repo, force=force)] if guard else []
+    why_none = None
+    if codeowners:
+        try:
+            files.append(write_codeowners(repo, ci))
+        except RunstoneError as error:
+            if not files and not hooks:
+                raise  # it was all that was asked for
+            why_none = error
     for each in (*files, *hooks):
         if each.state == "differs":
             step = each.hint or "Compare, and to write over it: `--force`"
             click.echo(f"left {each.path} alone, which is there and differs. {step}")
         else:
             click.echo(f"{'wrote' if each.state == 'written' else 'as it should be:'} {each.path}")
+    if why_none is not None:
+        hint(f"CODEOWNERS was not written. {why_none} Then: `runstone init --codeowners`")
     return [each.path for each in files if each.state == "written"]

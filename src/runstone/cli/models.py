@@ -203,7 +203,7 @@ def alias(session: Session, name: str, alias: str, version: int | None, delete: 
             "Give the version, or --delete." if not delete else "Give the version or --delete, not both."
         )
     if version is None:
-        session.client.delete_registered_model_alias(name, alias)
+        session.client.remove_alias(name, alias)
         click.echo(f"removed {name}@{alias}")
     else:
         session.client.set_registered_model_alias(name, alias, version)

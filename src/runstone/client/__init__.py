@@ -5,7 +5,7 @@ The names, the order of arguments and the meaning are those of MLflow's client, 
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from runstone.errors import (
     ArtifactRefused,
     CopyRefused,
     FilesInTheWay,
+    InvalidModelFolder,
     InvalidValue,
     RunNotFound,
     RunstoneError,
@@ -430,16 +431,17 @@ class Client(ModelVerbs):
         if path.is_dir():
             name = os.path.basename(os.path.abspath(path))  # noqa: PTH100, PTH119  # `..` goes, links stay
             folder = f"{folder}/{name}" if folder else name
-        with self.handle(run_id) as run:
-            run.log_artifact(path, folder)
+        self._log_folder(run_id, path, folder)
 
     def log_artifacts(self, run_id: str, local_dir: str | os.PathLike[str], artifact_path: str | None = None) -> None:
-        """Keep what a folder holds among the run's artifacts. See `ActiveRun.log_artifact`."""
+        """Keep what a folder holds among the run's artifacts. See `ActiveRun.log_artifact`.
+
+        One with an `MLmodel` file, as `save_model` writes it, is a model then, which can be registered.
+        """
         path = Path(local_dir)
         if not path.is_dir():
             raise ArtifactRefused(path, "it is not a folder")
-        with self.handle(run_id) as run:
-            run.log_artifact(path, _folder(artifact_path))
+        self._log_folder(run_id, path, _folder(artifact_path))
 
     def log_text(self, run_id: str, text: str, artifact_file: str) -> None:
         """Keep a text as an artifact, in UTF-8."""
@@ -611,6 +613,19 @@ class Client(ModelVerbs):
 
     # --- inside
 
+    def _log_folder(self, run_id: str, path: Path, folder: str) -> None:
+        described = None
+        if folder and (path / "MLmodel").is_file():
+            from runstone.flavors import mlmodel
+
+            with suppress(InvalidModelFolder):  # then these are files like any others
+                described = mlmodel.describe(path)
+        with self.handle(run_id) as run:
+            if described is None:
+                run.log_artifact(path, folder)
+            else:
+                run.log_model(path, folder, *described)
+
     def _experiment_id(self, experiment_id: str) -> str:
         if str(experiment_id) != DEFAULT_EXPERIMENT_ID:
             return str(experiment_id)
@@ -630,6 +645,10 @@ class Client(ModelVerbs):
             import warnings
 
             warnings.warn(f"Runs that were cut short could not be recorded: {error}", stacklevel=3)
+
+
+MlflowClient = Client
+"""What MLflow calls it."""
 
 
 def repository_path(uri: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from runstone.client.late import Late
+from runstone.client.numbers import version_number
 from runstone.client.promotions import PromotionVerbs
 from runstone.errors import InvalidValue
 from runstone.tracking.workspace import Workspace
@@ -35,20 +36,32 @@ class ModelVerbs(PromotionVerbs):
         tags: Mapping[str, Any] | None = None,
         run_link: str | None = None,
         description: str | None = None,
+        await_creation_for: int | None = None,
+        model_id: str | None = None,
     ) -> "ModelVersion":
         """Make a model folder of a run the next version of a registered model; see `registry.version`.
 
         Args:
             name: The registered model; made if there is none.
-            source: `runs:/<run id>/<path>`.
+            source: `runs:/<run id>/<path>`, or `models:/<name>/<version>` to copy a version.
             run_id: For MLflow's signature: must be the run of `source`.
             tags: Text to text, kept in the version's git tag.
-            run_link: For MLflow's signature only.
+            run_link: Where its run is shown; kept as the tag `mlflow.runLink`.
             description: What to say of this version.
+            await_creation_for: For MLflow's signature only: when the call returns, the version is there.
+            model_id: For MLflow's signature only: models have no id beside their run and path, so it must be None.
         """
+        from runstone.registry.copy import copy_version
+        from runstone.registry.entity import RUN_LINK_TAG
         from runstone.registry.version import register_version
 
+        if model_id is not None:
+            raise InvalidValue("A model has no id of its own: leave `model_id` out. Its run and path name it.")
+        if run_link is not None:
+            tags = {**(tags or {}), RUN_LINK_TAG: run_link}
         uri = uris.parse_uri(source)
+        if isinstance(uri, uris.ModelUri) and run_id is None:
+            return copy_version(self._workspace, uri, name, description=description, tags=tags)
         if not isinstance(uri, uris.RunUri) or (run_id is not None and run_id != uri.run_id):
             raise InvalidValue(
                 f"The source of a version must be `runs:/<run id>/<path>` of its run, but is {source!r}."
@@ -65,7 +78,7 @@ class ModelVerbs(PromotionVerbs):
         """
         from runstone.registry.retire import retire_version
 
-        retire_version(self._workspace, name, int(version), reason=reason)
+        retire_version(self._workspace, name, version_number(version), reason=reason)
 
     def copy_model_version(self, src_model_uri: str, dst_name: str) -> "ModelVersion":
         """Make a version the next version of another model, with the same run and files. See `registry.copy`.
@@ -82,7 +95,7 @@ class ModelVerbs(PromotionVerbs):
         """One version of a registered model. Raises `ModelNotFound`, `VersionNotFound`."""
         from runstone.registry.version import get_version
 
-        return get_version(self._workspace.repo, name, int(version))
+        return get_version(self._workspace.repo, name, version_number(version))
 
     def get_model_version_by_alias(self, name: str, alias: str) -> "ModelVersion":
         """The version an alias points at. Raises `ModelNotFound`, `AliasNotFound`."""
@@ -159,16 +172,23 @@ class ModelVerbs(PromotionVerbs):
         delete_model_tags(self._workspace, name, [key])
 
     def get_latest_versions(self, name: str, stages: Sequence[str] | None = None) -> "list[ModelVersion]":
-        """The version with the highest number in each stage, or in each of those named; `None` is no stage."""
+        """The version with the highest number in each stage, or in each of those named; `None` is no stage.
+
+        Raises:
+            ModelNotFound: There is no such model.
+            UnknownStage: The policy has no stage of a name that is named.
+        """
         from runstone.registry.model import latest_versions
 
         return latest_versions(self._workspace.repo, name, stages)
 
     def update_model_version(self, name: str, version: str | int, description: str | None = None) -> "ModelVersion":
-        """Say something of a version; None takes it away. See `registry.notes.describe_version`."""
+        """Say something of a version; an empty text takes it away. See `registry.notes.describe_version`."""
         from runstone.registry.notes import describe_version
 
-        return describe_version(self._workspace, name, int(version), description)
+        if description is None:
+            raise InvalidValue("Nothing is to change: give a `description`; an empty one takes away what was said.")
+        return describe_version(self._workspace, name, version_number(version), description)
 
     def set_model_version_tag(
         self,
@@ -201,7 +221,7 @@ class ModelVerbs(PromotionVerbs):
         if (version is None) == (stage is None):
             raise InvalidValue("Name the version by its number or by its stage: one of `version` and `stage`.")
         if version is not None:
-            return int(version)
+            return version_number(version)
         return get_version_by_stage(self._workspace.repo, name, stage or "").version
 
 

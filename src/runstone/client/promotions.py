@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from runstone.errors import InvalidValue, ReviewRequired
+from runstone import names
+from runstone.client.numbers import version_number
+from runstone.errors import AliasNotFound, InvalidValue, ReviewRequired
 from runstone.tracking.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ class PromotionVerbs:
         from runstone.promotion.proposals import wishes
 
         wish = wishes.promotion(
-            version,
+            version if isinstance(version, str) else version_number(version),
             stage=stage,
             alias=alias,
             archive_existing=archive_existing,
@@ -72,7 +74,8 @@ class PromotionVerbs:
         """Take a version out of its stage: to another one, else to the stage's `previous`, else to none."""
         from runstone.promotion.proposals import wishes
 
-        wish = wishes.demotion(version, to=to, bypass=self._redacted(bypass), why=self._redacted(message))
+        number = version if isinstance(version, str) else version_number(version)
+        wish = wishes.demotion(number, to=to, bypass=self._redacted(bypass), why=self._redacted(message))
         return self._carry_out(name, wish, options)
 
     def rollback(
@@ -93,6 +96,7 @@ class PromotionVerbs:
         """
         from runstone.promotion.proposals import wishes
 
+        to = to if to is None or isinstance(to, str) else version_number(to)
         texts = {"bypass": self._redacted(bypass), "why": self._redacted(message)}
         wish = wishes.rollback(self._workspace.repo, stage=stage, alias=alias, to=to, **texts)
         return self._carry_out(name, wish, options)
@@ -134,13 +138,28 @@ class PromotionVerbs:
         """
         from runstone.promotion.proposals import wishes
 
-        self._at_once(name, wishes.promotion(version, alias=alias), f"{name}@{alias}")
+        wish = wishes.promotion(version_number(version), alias=names.check_alias(alias))
+        self._at_once(name, wish, f"{name}@{alias}")
 
     def delete_registered_model_alias(self, name: str, alias: str) -> None:
-        """Remove an alias: one commit on the default branch. Raises `ReviewRequired` as the other one."""
+        """Remove an alias, if the model has it: one commit on the default branch.
+
+        Raises:
+            ModelNotFound: There is no such model.
+            ReviewRequired: As for `set_registered_model_alias`.
+        """
+        from runstone.registry.model import get_model
+
+        try:
+            self.remove_alias(name, alias)
+        except AliasNotFound:
+            get_model(self._workspace.repo, name)  # that there is such a model is not taken for granted
+
+    def remove_alias(self, name: str, alias: str) -> None:
+        """As `delete_registered_model_alias`, but raises `AliasNotFound` if the model has no such alias."""
         from runstone.promotion.proposals import wishes
 
-        self._at_once(name, wishes.removal(alias), f"{name}@{alias}")
+        self._at_once(name, wishes.removal(names.check_name("alias", alias)), f"{name}@{alias}")
 
     def transition_model_version_stage(
         self, name: str, version: str | int, stage: str, archive_existing_versions: bool = False
@@ -151,7 +170,7 @@ class PromotionVerbs:
             name: The registered model.
             version: Its number.
             stage: The stage, however large or small its letters are.
-            archive_existing_versions: Whether all others in the stage are archived.
+            archive_existing_versions: Whether all others in the stage are archived; not for `None`.
 
         Returns:
             The version as it is then.
@@ -162,9 +181,16 @@ class PromotionVerbs:
         from runstone.promotion.proposals import wishes
         from runstone.registry.version import get_version
 
-        wish = wishes.transition(int(version), stage, archive_existing=archive_existing_versions)
-        self._at_once(name, wish, f"{name} v{version}")
-        return get_version(self._workspace.repo, name, int(version))
+        number = version_number(version)
+        if not isinstance(stage, str):
+            raise InvalidValue(f"The stage must be its name, as 'Production', or 'None' for none, but is {stage!r}.")
+        if archive_existing_versions and stage.lower() == "none":
+            raise InvalidValue(
+                "Versions that are in no stage cannot be archived: `archive_existing_versions` goes with a stage."
+            )
+        wish = wishes.transition(number, stage, archive_existing=archive_existing_versions)
+        self._at_once(name, wish, f"{name} v{number}")
+        return get_version(self._workspace.repo, name, number)
 
     def _at_once(self, name: str, wish: "Maker", what: str) -> None:
         outcome = self._carry_out(name, wish, None)

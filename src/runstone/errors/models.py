@@ -98,6 +98,15 @@ class ModelNotFound(RunstoneError):
         super().__init__(f"The registry has no model {name!r}. {have} List them: `runstone models list`")
 
 
+class ModelEmpty(ModelNotFound):
+    """The registry knows the model, and it has no version."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, [])
+        step = f"Register one: `runstone register {quote(name)} --run RUN`"
+        self.args = (f"{name} has no version yet, so there is none to point at. {step}",)
+
+
 class ModelRenamed(ModelNotFound):
     """The model that had this name has another one now."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from runstone.errors.base import RunstoneError, UsageError, indented, some
+from runstone.errors.sharing import RemoteUnreachable
 
 
 class UnknownStage(UsageError):
@@ -54,6 +55,18 @@ class VersionRetired(RunstoneError):
         super().__init__(
             f"{model} v{version} is retired, so it enters no stage and no alias points at it. "
             f"See what there is: `runstone models versions '{model}'`"
+        )
+
+
+class NotProposed(RemoteUnreachable):
+    """The git remote is away, so nothing could be proposed there."""
+
+    def __init__(self, remote: str, url: str, why: str) -> None:
+        self.remote, self.url, self.why = remote, url, why
+        RunstoneError.__init__(
+            self,
+            f"The git remote `{remote}` ({url}) could not be asked, so nothing was proposed:\n{indented(why)}\n"
+            "Try again when it can be reached, or keep the proposal here meanwhile: `--no-push`",
         )
 
 

@@ -144,6 +144,17 @@ class LocalEdits(RunstoneError):
         )
 
 
+class CheckoutFailed(RunstoneError):
+    """git could not write the files of a work tree; nothing was changed."""
+
+    def __init__(self, work_tree: Path, why: str) -> None:
+        self.work_tree, self.why = work_tree, why.strip()
+        super().__init__(
+            f"git could not write the files in {work_tree}, so nothing was changed. It says: {self.why[:2000]}\n"
+            f"See to that, then try again. What stands there: `git -C '{work_tree}' status`"
+        )
+
+
 class WorkTreeDirty(RunstoneError):
     """A run whose code must be a commit, and is none; nothing was recorded."""
 

@@ -6,17 +6,19 @@ an edit, and whoever is killed between the two leaves the change staged, never i
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from runstone.errors import GitFailed, IndexBusy, LocalEdits
+from runstone.errors import CheckoutFailed, GitFailed, IndexBusy, LocalEdits
 from runstone.git import leftover
 from runstone.git.process import run_git
 from runstone.git.repository import Repository
 
 _PATIENCE_S = 3.0
+_REFUSALS = ("not uptodate", "would be overwritten", "would be removed", "would lose", "Would lose")
+"""How git says that it would lose an edit; whatever else it says is a failure of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ def carry_along(
     Raises:
         LocalEdits: One has edits in one of the paths, or a file of nobody's in its place.
         IndexBusy: git works on its index, or a merge is not finished there.
+        CheckoutFailed: git could not write the files, as on a full disk; what it wrote is taken back.
     """
     done: list[Checkout] = []
     try:
@@ -117,12 +120,13 @@ def carry_along(
 def put_back(work_trees: Iterable[Checkout], old: str, new: str, paths: Sequence[str]) -> None:
     """Undo `carry_along`, where the branch did not move after all; what was edited meanwhile stays."""
     for work_tree in work_trees:
-        with suppress(LocalEdits, IndexBusy):
+        with suppress(LocalEdits, IndexBusy, CheckoutFailed):
             _merge(work_tree, new, old, paths)
 
 
 def _merge(work_tree: Checkout, old: str, new: str, paths: Sequence[str]) -> None:
     command = ["read-tree", "-m", "-u", old, new]
+    before = {path for path in paths if os.path.lexists(work_tree.path / path)}
     until = time.monotonic() + _PATIENCE_S
     is_refreshed = False
     while True:
@@ -142,12 +146,26 @@ def _merge(work_tree: Checkout, old: str, new: str, paths: Sequence[str]) -> Non
             raise IndexBusy(
                 work_tree.path, "a merge is not finished there. Finish it, or leave it: `git merge --abort`"
             )
+        if not any(words in text for words in _REFUSALS):
+            _undo(work_tree, before, paths)
+            raise CheckoutFailed(work_tree.path, text)
         if is_refreshed:
             raise LocalEdits(work_tree.path, _edited(work_tree, paths) or list(paths))
         # A file that was only touched, or copied with the repository, counts as edited until git has looked at it.
         with suppress(GitFailed):
             work_tree.git("update-index", "-q", "--refresh")
         is_refreshed = True
+
+
+def _undo(work_tree: Checkout, before: Set[str], paths: Iterable[str]) -> None:
+    """Take back what git wrote before it failed, as on a full disk: its index is as it was, and all was clean."""
+    for path in paths:
+        if path not in before:
+            with suppress(OSError):
+                (work_tree.path / path).unlink()
+    if before:
+        with suppress(GitFailed):
+            work_tree.git("checkout-index", "--force", "--quiet", "--", *sorted(before))
 
 
 def _refuse_losses(work_tree: Checkout, paths: Iterable[str], is_new: Callable[[str], bool]) -> None:

@@ -12,8 +12,9 @@ from runstone.registry import branch
 from runstone.registry.keys import find_key
 from runstone.registry.layout import Place
 from runstone.registry.message import format_message, version_rows
+from runstone.registry.numbers import read_numbers
 from runstone.registry.state import ModelState, read_model_state, with_unknown
-from runstone.registry.version import ModelVersion, get_version, version_at
+from runstone.registry.version import ModelVersion, get_version, no_version, version_at
 
 
 def alias_changes(registry: str, state: ModelState, alias: str, version: int | None) -> dict[str, str | None]:
@@ -134,6 +135,7 @@ def get_version_by_alias(repo: Repository, name: str, alias: str) -> ModelVersio
     """The version an alias points at.
 
     Raises:
+        ModelNotFound: There is no such model, or it has no version.
         AliasNotFound: The model has no such alias.
         VersionNotFound: It points at a version that is not there.
         RecordInvalid: Its file breaks its schema.
@@ -143,6 +145,8 @@ def get_version_by_alias(repo: Repository, name: str, alias: str) -> ModelVersio
     folder = f"{repo.config.registry}/{key}/aliases"
     entry = None if commit is None else branch.list_folder(repo, commit, folder).get(f"{alias}.yaml")
     if commit is None or entry is None or not entry.is_file:
+        if not read_numbers(repo, key).present:
+            raise no_version(repo, name, key)
         raise AliasNotFound(name, alias, sorted(read_aliases(repo, name)))
     return version_at(repo, commit, name, key, _read(repo, commit, f"{folder}/{alias}.yaml"))
 

@@ -5,9 +5,10 @@ out gets just these files, so that it stays clean.
 """
 
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from runstone.errors import BranchBehind, BranchDiverged, IndexBusy, ObjectMissing, RefMoved, RunstoneError
 from runstone.git.objects import FILE, TreeEntry
@@ -24,6 +25,12 @@ _ATTEMPTS = 20
 _KEPT = 1000
 _ancestry: WeakKeyDictionary[Repository, dict[tuple[str, str], bool]] = WeakKeyDictionary()
 
+_told: WeakSet[Repository] = WeakSet()
+
+
+class BranchesDiffer(UserWarning):
+    """The default branch here and the remote's have diverged, so what is read may not be what others read."""
+
 
 def default_branch(repo: Repository) -> str:
     """The short name of the default branch: `origin/HEAD`, else `init.defaultBranch`, `main` or `master`, else HEAD's.
@@ -38,10 +45,11 @@ def default_branch(repo: Repository) -> str:
 
 def _find(repo: Repository) -> tuple[str, str | None, str | None]:
     """The default branch, and where it is here and on the remote."""
-    origin, head = _target(repo, "refs/remotes/origin/HEAD"), _target(repo, "HEAD")
+    theirs = f"refs/remotes/{_remote(repo)}"
+    origin, head = _target(repo, f"{theirs}/HEAD", f"{theirs}/"), _target(repo, "HEAD")
     for name in (origin, repo.git_config.get("init.defaultbranch"), "main", "master"):
         if name:
-            local, remote = _tip(repo, f"refs/heads/{name}"), _tip(repo, f"refs/remotes/origin/{name}")
+            local, remote = _tip(repo, f"refs/heads/{name}"), _tip(repo, f"{theirs}/{name}")
             if local or remote:
                 return name, local, remote
     if head or origin:  # no commit yet
@@ -50,6 +58,17 @@ def _find(repo: Repository) -> tuple[str, str | None, str | None]:
         "The default branch of this repository is not known: there is no origin/HEAD, no main and no master. "
         "Name it: `git config init.defaultBranch NAME`"
     )
+
+
+def _remote(repo: Repository) -> str:
+    """The remote that the project shares, as `transport.find_remote` chooses it, told without a process of its own."""
+    config = repo.git_config
+    keys = (key.removeprefix("remote.").rpartition(".") for key in config if key.startswith("remote."))
+    known = {name for name, _, setting in keys if setting in ("url", "pushurl")}
+    upstream = config.get(f"branch.{repo.config.branch}.remote")
+    if upstream in known or "origin" in known or len(known) != 1:
+        return upstream if upstream in known else "origin"
+    return known.pop()
 
 
 def registry_commit(repo: Repository) -> str | None:
@@ -71,7 +90,14 @@ def _look(repo: Repository) -> tuple[str, str | None, str | None]:
     for older, newer in ((remote, local), (local, remote)):
         if _is_ancestor(repo, older, newer):
             return name, local, newer
-    return name, local, remote if repo.config.promotion == "review" else local
+    is_reviewed = repo.config.promotion == "review"
+    if repo not in _told:
+        _told.add(repo)
+        there = f"{_remote(repo)}/{name}"
+        counts = there if is_reviewed else f"the {name} that is here"
+        text = f"`{name}` and `{there}` each have commits of their own, so {counts} counts. Join the two: `git pull`"
+        warnings.warn(text, BranchesDiffer, stacklevel=3)
+    return name, local, remote if is_reviewed else local
 
 
 def read_file(repo: Repository, commit: str, path: str) -> bytes | None:
@@ -232,7 +258,7 @@ def _tip(repo: Repository, ref: str) -> str | None:
     return repo.refs.read(ref)
 
 
-def _target(repo: Repository, ref: str) -> str | None:
+def _target(repo: Repository, ref: str, theirs: str = "refs/heads/") -> str | None:
     """The branch that a symbolic ref points at; None if it is not there, or is none."""
     if repo.git_config.get("extensions.refstorage", "files") == "files":
         try:  # symbolic refs are never packed
@@ -242,7 +268,7 @@ def _target(repo: Repository, ref: str) -> str | None:
         target = text.removeprefix("ref:").strip() if text.startswith("ref:") else ""
     else:
         target = repo.git("symbolic-ref", "--quiet", ref, allowed=(0, 1, 128))[1].decode().strip()
-    return target.removeprefix("refs/heads/").removeprefix("refs/remotes/origin/") or None
+    return target.removeprefix("refs/heads/").removeprefix(theirs) or None
 
 
 def _is_ancestor(repo: Repository, older: str, newer: str) -> bool:

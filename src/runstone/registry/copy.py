@@ -1,22 +1,35 @@
 """Copy a model version to another model: a further git tag on the same run, which says where it is from."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from runstone.errors import InvalidUri
 from runstone.records.model import VersionBody
 from runstone.registry.allocate import allocate
+from runstone.registry.former_names import refuse_former
 from runstone.registry.keys import check_model, find_key
 from runstone.registry.resolve import resolve_version
-from runstone.registry.version import ModelVersion, get_version, name_in_tags
+from runstone.registry.version import ModelVersion, get_version, name_in_tags, said_of
 from runstone.tracking.workspace import Workspace
 from runstone.uris import ModelUri, parse_uri
 
 
-def copy_version(workspace: Workspace, source: str | ModelUri, name: str) -> ModelVersion:
+def copy_version(
+    workspace: Workspace,
+    source: str | ModelUri,
+    name: str,
+    *,
+    description: str | None = None,
+    tags: Mapping[str, Any] | None = None,
+) -> ModelVersion:
     """Make a version of one model the next version of another: the same run, the same folder, no bytes are moved.
 
     Args:
         workspace: The repository.
         source: The version: `models:/churn/4`, `models:/churn@champion` …
         name: The other model; it exists from its first version on.
+        description: What to say of the copy; else what was said of the version.
+        tags: Its tags; else those of the version.
 
     Writes:
         A git tag, as `register_version`; its body says `copied_from`. Description and tags are taken along.
@@ -24,7 +37,8 @@ def copy_version(workspace: Workspace, source: str | ModelUri, name: str) -> Mod
     Raises:
         InvalidUri: `source` is no URI of a model version.
         ModelNotFound, VersionNotFound, AliasNotFound, StageNotFound: There is no such version.
-        InvalidName, ModelRenamed, VersionNotAllotted, ArtifactsNotShared, SigningFailed: As `register_version`.
+        InvalidName, ModelRenamed, ModelExists, VersionNotAllotted, ArtifactsNotShared, SigningFailed: As for
+            `register_version`.
 
     Source: MLflow's client, `copy_model_version`.
     """
@@ -35,6 +49,7 @@ def copy_version(workspace: Workspace, source: str | ModelUri, name: str) -> Mod
     found = resolve_version(repo, parsed)
     name = check_model(name)
     key = find_key(repo, name)
+    refuse_former(repo, name, key)
     body = VersionBody(
         model=name_in_tags(repo, name, key),
         run=found.run_id,
@@ -44,8 +59,9 @@ def copy_version(workspace: Workspace, source: str | ModelUri, name: str) -> Mod
         flavors=found.flavors,
         size=found.size,
         signature=found.signature,
-        description=found.description,
-        tags=found.tags,
+        **said_of(
+            workspace, found.description if description is None else description, found.tags if tags is None else tags
+        ),
         copied_from=f"models:/{found.name}/{found.version}",
     )
     number = allocate(workspace, key, body, lambda: get_version(repo, found.name, found.version).commit)

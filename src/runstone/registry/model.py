@@ -1,17 +1,18 @@
 """Registered models: what all versions of a model share. One exists when it has a version or a `model.yaml`."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from runstone.errors import ModelNotFound
+from runstone.errors import ModelNotFound, UnknownStage
 from runstone.git.repository import Repository
+from runstone.records.stage import NO_STAGE
 from runstone.registry import branch, present
 from runstone.registry.keys import find_key as find_key
 from runstone.registry.keys import find_name as find_name
 from runstone.registry.keys import is_key
-from runstone.registry.state import ModelState, read_states
+from runstone.registry.state import ModelState, read_policy, read_states
 from runstone.registry.version import ModelVersion, list_versions
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ class RegisteredModel:
     tags: dict[str, str] = field(default_factory=dict)
     owners: tuple[str, ...] = ()
     key: str = ""
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """Names and values, so that `dict(…)` gives them, as of MLflow's entities."""
+        return ((each.name, getattr(self, each.name)) for each in fields(self))
 
 
 def get_model(repo: Repository, name: str) -> RegisteredModel:
@@ -89,16 +94,24 @@ def latest_versions(repo: Repository, name: str, stages: Iterable[str] | None = 
     Args:
         repo: The repository.
         name: The model.
-        stages: Stages, written large or small; all if None.
+        stages: Stages, written large or small; all if None or empty.
 
     Raises:
         ModelNotFound: There is no such model.
+        UnknownStage: The policy has no stage of such a name, and no version is in one.
 
     Source: MLflow's documentation, `get_latest_versions`.
     """
-    found = get_model(repo, name).latest_versions
-    wanted = None if stages is None else {stage.lower() for stage in stages}
-    return [each for each in found if wanted is None or each.current_stage.lower() in wanted]
+    model = get_model(repo, name)
+    wanted = {stage.lower(): stage for stage in stages or ()}
+    found = [each for each in model.latest_versions if not wanted or each.current_stage.lower() in wanted]
+    empty = wanted.keys() - {each.current_stage.lower() for each in found} - {NO_STAGE.lower()}
+    if empty:
+        policy = read_policy(repo, branch.registry_commit(repo), model.key)
+        for stage in sorted(wanted[each] for each in empty):
+            if policy.find_stage(stage) is None:
+                raise UnknownStage(stage, list(policy.stages))
+    return found
 
 
 def search_models(

@@ -11,6 +11,7 @@ from runstone.records import yaml
 from runstone.records.model_file import ModelFile
 from runstone.records.policy import NO_STAGE
 from runstone.registry import branch
+from runstone.registry.former_names import refuse_former
 from runstone.registry.keys import check_model, find_key, first_name, is_key
 from runstone.registry.layout import Place
 from runstone.registry.message import format_message
@@ -59,6 +60,7 @@ def create_model(
 
     def plan(base: str | None) -> branch.Changes:
         _refuse_taken(repo, base, name, key, own=None)
+        refuse_former(repo, name, key)
         if read_numbers(repo, key).present:
             raise ModelExists(name)
         return {path: yaml.dump(file.to_document())}
@@ -124,6 +126,7 @@ def rename_model(workspace: Workspace, name: str, new_name: str) -> RegisteredMo
 
     def plan(base: str | None) -> branch.Changes:
         _refuse_taken(repo, base, new_name, names.encode_component(new_name), own=key)
+        refuse_former(repo, new_name, key)
         return {path: yaml.dump(_file(repo, base, key)._replace(name=written).to_document())}
 
     trailers = [("Model", new_name), ("Former-name", name)]

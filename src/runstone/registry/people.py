@@ -1,8 +1,8 @@
 """Who took part in a change of the registry: people by mail address, and what a forge told CI, kept as git notes."""
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from runstone.errors import NewerFormat, RecordInvalid
 from runstone.git.notes import NOTES_REF as NOTES_REF
@@ -12,28 +12,70 @@ from runstone.git.repository import Repository
 from runstone.records import yaml
 from runstone.records.approval import ApprovalNote
 
+MAILMAP = ".mailmap"
+NOBODY = "runstone@localhost"
+"""The address of commits that were made where git knows no name and mail: that of nobody in particular."""
+
 _PERSON = re.compile(r"(?P<name>[^<>\n\0]*?)\s*<(?P<mail>[^<>\s\0]*)>")
+# Under such an address a forge hides a person's own one: `12+kim@users.noreply.github.com`.
+_HIDDEN = re.compile(r"(?:[0-9]+[+-])?([^@]+)@users\.noreply\.[a-z0-9.-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody; two are the same whose mail addresses are, however large or small their letters.
+    """Somebody; two are equal whose mail addresses are, however large or small their letters.
 
     Attributes:
         name: For display.
         mail: After `.mailmap`, in small letters; empty where only an account of a forge is known, which is the name.
+        written: The address as the commit has it, before `.mailmap`.
+        login: Their account on the forge, where a note tells it.
     """
 
     name: str = field(compare=False)
     mail: str
+    written: str = field(default="", compare=False)
+    login: str = field(default="", compare=False)
     account: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mail", self.mail.strip().lower())
+        object.__setattr__(self, "written", self.written.strip().lower() or self.mail)
         object.__setattr__(self, "account", "" if self.mail else self.name)
 
     def __str__(self) -> str:
         return f"{self.name} <{self.mail}>" if self.mail else self.name
+
+    @property
+    def is_nobody(self) -> bool:
+        """Whether nothing tells who it is."""
+        return NOBODY in (self.mail, self.written) or not self.keys
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """What tells who it is: addresses, and accounts as `@kim`. Who share one are one person."""
+        mails = {self.mail, self.written} - {""}
+        hidden = {found for mail in mails for found in _logins(mail)}
+        accounts = {f"@{account.lower()}" for account in (self.login, self.account) if account}
+        return frozenset(mails | accounts | hidden)
+
+    @property
+    def has_mail(self) -> bool:
+        """Whether an address of theirs is known that no forge made up for them."""
+        return any(mail and not _HIDDEN.fullmatch(mail) for mail in (self.mail, self.written))
+
+    @property
+    def has_account(self) -> bool:
+        """Whether an account of theirs is known."""
+        return any(key.startswith("@") for key in self.keys)
+
+
+def _logins(mail: str) -> Iterator[str]:
+    """The account behind a hidden address; both that it may be where one begins with digits."""
+    found = _HIDDEN.fullmatch(mail)
+    if found is not None:
+        yield f"@{found[1]}"
+        yield f"@{mail.partition('@')[0].partition('+')[2] or mail.partition('@')[0]}"
 
 
 def parse_person(text: str) -> Person:
@@ -45,32 +87,59 @@ def parse_person(text: str) -> Person:
     return Person("", word) if re.fullmatch(r"[^\s<>@]+@[^\s<>@]+", word) else Person(word, "")
 
 
-def git_beside(repo: Repository, commit: str, arguments: Sequence[str], *, input: bytes | None = None) -> bytes:
-    """Run git away from the work tree, so that it heeds the `.mailmap` of a commit, and no other.
-
-    That of the work tree may be a proposal's, which is checked out to be looked at.
-
-    Args:
-        repo: The repository.
-        commit: A full id.
-        arguments: The command line after `git`; its paths are those of trees.
-        input: What git reads.
-    """
-    options = [f"--git-dir={repo.git_dir}", "-c", f"mailmap.blob={commit}:.mailmap"]
-    return run_git([*options, *arguments], cwd=repo.git_dir, input=input)[1]
-
-
 def read_people(repo: Repository, texts: Iterable[str], commit: str | None) -> dict[str, Person]:
     """The people that texts such as `Name <mail>` name, after the `.mailmap` of a commit, if one is given."""
     found = {text: parse_person(text) for text in texts}
-    plain = [person for person in found.values() if person.mail]
-    if not plain or commit is None:
+    if commit is None:
         return found
-    lines = "".join(f"{person.name} <{person.mail}>\n" for person in plain).encode("utf-8", "surrogateescape")
-    out = git_beside(repo, commit, ["check-mailmap", "--stdin"], input=lines)
-    answers = out.decode("utf-8", "replace").split("\n")
-    mapped = {person: parse_person(answer) for person, answer in zip(plain, answers[:-1], strict=True)}
-    return {text: mapped.get(person, person) for text, person in found.items()}
+    mailmap = find_mailmap(repo, commit)
+    mapped = map_people(repo, found.values(), mailmap)
+    return {text: mapped[person.name, person.mail] for text, person in found.items()}
+
+
+def find_mailmap(repo: Repository, commit: str | None) -> str | None:
+    """The blob of a commit's `.mailmap`; None if it has none."""
+    if commit is None:
+        return None
+    entry = repo.objects.entry(repo.objects.commit(commit).tree, MAILMAP)
+    return entry.oid if entry is not None and entry.is_file else None
+
+
+def map_people(repo: Repository, people: Iterable[Person], mailmap: str | None) -> dict[tuple[str, str], Person]:
+    """Name and address as they are written → the person after a `.mailmap`; no other is heeded, not the work tree's.
+
+    Args:
+        repo: The repository.
+        people: Whom commits and texts name.
+        mailmap: The blob; None for none.
+    """
+    found = {(person.name, person.mail): person for person in people}
+    plain = [key for key in found if found[key].mail]
+    if mailmap is None or not plain:
+        return found
+    lines = "".join(f"{name} <{mail}>\n" for name, mail in plain).encode("utf-8", "surrogateescape")
+    # Away from the work tree, whose own may be a proposal's that is checked out to be looked at.
+    options = [f"--git-dir={repo.git_dir}", "-c", f"mailmap.blob={mailmap}", "-c", "mailmap.file="]
+    _, out = run_git([*options, "check-mailmap", "--stdin"], cwd=repo.git_dir, input=lines)
+    for key, answer in zip(plain, out.decode("utf-8", "replace").split("\n")[:-1], strict=True):
+        mapped = parse_person(answer)
+        if mapped.mail:
+            found[key] = replace(mapped, written=key[1])
+    return found
+
+
+def with_opener(makers: Sequence[Person], note: ApprovalNote) -> tuple[Person, ...]:
+    """Who made a change, and who opened the request: whoever git names, if that is one person, by what a note tells.
+
+    Where git knew no name and mail, the forge did.
+    """
+    known = [person for person in makers if not person.is_nobody]
+    opener = Person(note.author, note.author_mail or "", login=note.author)
+    is_one = len({person.mail for person in known}) == 1
+    if is_one and not any(person.has_account for person in known):
+        known = [replace(person, login=note.author) for person in known]
+    is_known = not opener.mail and any(opener.keys <= person.keys for person in known)
+    return tuple(known) if is_known else (*known, opener)
 
 
 def read_notes(repo: Repository, commits: Iterable[str]) -> dict[str, ApprovalNote]:

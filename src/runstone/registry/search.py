@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from runstone.errors import InvalidName, ModelRenamed
 from runstone.git.repository import Repository
 from runstone.index.fields import MODEL_VERSIONS
-from runstone.index.filter import And, Comparison, Filter, parse_filter
+from runstone.index.filter import And, Comparison, Filter, parse_filter, parse_order_by
 from runstone.index.rows import search_rows
 from runstone.registry.version import ModelVersion, list_versions
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from runstone.index.paging import PagedList
 
 _MAX_RESULTS = 200_000
+_TIMES = ("creation_timestamp", "last_updated_timestamp")
 
 
 def search_versions(
@@ -56,11 +57,18 @@ def search_versions(
         MODEL_VERSIONS,
         filter_string=filter_string,
         order_by=order_by,
-        default_order=("creation_timestamp DESC", "name", "version DESC"),
+        default_order=("creation_timestamp DESC", "name", "version" if _is_oldest_first(order_by) else "version DESC"),
         max_results=max_results,
         limit=_MAX_RESULTS,
         page_token=page_token,
     )
+
+
+def _is_oldest_first(order_by: Sequence[str] | None) -> bool:
+    """Whether the oldest versions come first: then of those of one second, the lowest number does."""
+    asked = [order_by] if isinstance(order_by, str) else list(order_by or ())
+    orders = parse_order_by(asked, MODEL_VERSIONS)
+    return bool(orders) and orders[0].field.key in _TIMES and not orders[0].is_descending
 
 
 def _one_name(condition: Filter | None) -> str | None:

@@ -15,8 +15,9 @@ from runstone.registry import branch
 from runstone.registry.keys import find_key
 from runstone.registry.layout import Place
 from runstone.registry.message import format_message, version_rows
+from runstone.registry.numbers import read_numbers
 from runstone.registry.state import ModelState, read_model_state, read_policy, with_unknown
-from runstone.registry.version import ModelVersion, get_version, version_at
+from runstone.registry.version import ModelVersion, get_version, list_versions, no_version, version_at
 
 ARCHIVED = "Archived"
 _ARCHIVING = ("Staging", "Production")
@@ -25,7 +26,10 @@ _ARCHIVING = ("Staging", "Production")
 def get_version_by_stage(repo: Repository, name: str, stage: str) -> ModelVersion:
     """The newest version of a model in a stage; how the stage's name is written, large or small, does not matter.
 
+    `None` is the newest one that is in no stage.
+
     Raises:
+        ModelNotFound: There is no such model, or it has no version.
         StageNotFound: No version is in a stage of this name.
         VersionNotFound: The file names a version that is not there.
         RecordInvalid: The file cannot be read.
@@ -39,7 +43,11 @@ def get_version_by_stage(repo: Repository, name: str, stage: str) -> ModelVersio
     known = sorted(file.removesuffix(".yaml") for file, entry in files.items() if not entry.is_tree)
     found = [each for each in known if each == stage] or [each for each in known if each.lower() == stage.lower()]
     versions = _read(repo, commit, f"{folder}/{found[0]}.yaml") if commit is not None and found else ()
+    if stage.lower() == NO_STAGE.lower():
+        versions = tuple(each.version for each in list_versions(repo, name) if each.current_stage == NO_STAGE)
     if not versions:
+        if not read_numbers(repo, key).present:
+            raise no_version(repo, name, key)
         raise StageNotFound(name, stage, [each for each in known if each not in found])
     return version_at(repo, commit, name, key, max(versions))
 

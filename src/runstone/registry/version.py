@@ -1,7 +1,7 @@
 """Model versions: annotated git tags `<model>@v<N>` on the commit of the run that made them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from runstone import names
 from runstone.errors import (
@@ -14,10 +14,10 @@ from runstone.errors import (
     VersionNotFound,
 )
 from runstone.git.repository import Repository
-from runstone.records.document import EMPTY, Document
 from runstone.records.model import ModelReference, VersionBody
 from runstone.records.stage import NO_STAGE
 from runstone.registry import branch
+from runstone.registry.entity import ModelVersion as ModelVersion
 from runstone.registry.keys import check_model as check_model
 from runstone.registry.keys import find_key, find_name, first_name
 from runstone.registry.numbers import TAGS, Numbers, read_all_numbers, read_numbers
@@ -33,61 +33,6 @@ _KEPT = 20_000
 _RECENT = 8
 _FEW = 24
 """As many objects are asked for one by one; for more a git process of its own is quicker."""
-
-
-class ModelVersion(NamedTuple):
-    """One version of a registered model.
-
-    Attributes:
-        name: The model, by its present name.
-        version: 1, 2, 3 …
-        run_id: The run that made it.
-        source: `runs:/<run id>/<path>`.
-        path: The model folder among the run's artifacts.
-        record: The run's folder in `commit`.
-        commit: The commit that the git tag points at.
-        digest: `md5:<hex>.dir` of the model folder.
-        flavors: What can load it.
-        size: Bytes.
-        signature: The types of its inputs and outputs, if known.
-        description: What was said of it: last on the default branch, else when it was made.
-        aliases: The aliases that point at it, sorted.
-        creation_timestamp: Unix milliseconds.
-        user_id: Who made the git tag.
-        current_stage: The stage that it is in; `None` if in none.
-        status: `READY`: a version exists only once it is whole.
-        tags: Text to text: as last set on the default branch, else when it was made.
-        key: The model's folder and the beginning of its git tags, whatever the model is called now.
-        copied_from: The version that it is a copy of, as `models:/churn/4`.
-        retired: Who retired it, when and why; None if nobody did.
-    """
-
-    name: str
-    version: int
-    run_id: str
-    source: str
-    path: str
-    record: str
-    commit: str
-    digest: str
-    flavors: tuple[str, ...] = ()
-    size: int = 0
-    signature: Document | None = None
-    description: str | None = None
-    aliases: tuple[str, ...] = ()
-    creation_timestamp: int | None = None
-    user_id: str | None = None
-    current_stage: str = NO_STAGE
-    status: str = "READY"
-    tags: dict[str, str] = EMPTY
-    key: str = ""
-    copied_from: str | None = None
-    retired: Retirement | None = None
-
-    @property
-    def last_updated_timestamp(self) -> int | None:
-        """When the git tag was made, or retired. What was said of it since is told by the registry's history."""
-        return self.creation_timestamp if self.retired is None else self.retired.timestamp
 
 
 # --- register
@@ -124,6 +69,7 @@ def register_version(
         RemoteFailed: They are not in the cache, and the DVC remote cannot be asked.
         InvalidName: The name cannot be used, or differs from another model's by case alone.
         ModelRenamed: A model that has another name now had this one.
+        ModelExists: A model that is deleted had this name last, and another one when it was made.
         VersionNotAllotted: The git remote cannot be reached, or does not take the tag. Nothing was changed.
         ArtifactsNotShared, PushRefused, RemoteBusy: The run could not be sent to the remote; see `sync`.
         SigningFailed: git is set to sign tags, and it could not be signed.
@@ -131,13 +77,15 @@ def register_version(
     # Here, since whoever only looks a version up, which has to be quick, needs none of it.
     from runstone.git.runs import live
     from runstone.registry.allocate import allocate
+    from runstone.registry.former_names import refuse_former
     from runstone.registry.held import need_bytes
     from runstone.tracking.read import need_recorded
 
     repo, name = workspace.repo, check_model(name)
     commit = branch.registry_commit(repo)
     key = find_key(repo, name, commit)
-    said = _said(workspace, description, tags)
+    refuse_former(repo, name, key)
+    said = said_of(workspace, description, tags)
     workspace.recover()
     if source.run_id in live.list_live(repo):
         raise NotYetRegistered(source.run_id)
@@ -161,7 +109,7 @@ def register_version(
     return version_at(repo, commit, name, key, number)
 
 
-def _said(workspace: "Workspace", description: str | None, tags: Mapping[str, Any] | None) -> dict[str, Any]:
+def said_of(workspace: "Workspace", description: str | None, tags: Mapping[str, Any] | None) -> dict[str, Any]:
     """What a person said of a version, as it may be recorded."""
     from runstone.tracking.values import check_keys, check_text, tag_value
 
@@ -253,7 +201,7 @@ def latest_version(repo: Repository, name: str) -> ModelVersion:
     for number in reversed(read_numbers(repo, key).present):
         if _find(repo, f"{key}@v{number}") is not None:
             return get_version(repo, name, number)
-    raise _no_version(repo, name, key)
+    raise no_version(repo, name, key)
 
 
 def list_numbers(repo: Repository, name: str) -> list[int]:
@@ -365,13 +313,10 @@ def _present(
 ) -> ModelVersion:
     """A version with what the default branch says of it."""
     notes = state.notes.get(version.version)
-    name = state.file.name
-    if name is None and notes is None and stage == NO_STAGE and not aliases and retired is None:
-        return version
-    return version._replace(
-        name=name or version.name,
+    return version.replace(
+        name=state.file.name or version.name,
         description=version.description if notes is None else notes.description,
-        tags=version.tags if notes is None else notes.tags,
+        tags=dict(version.tags if notes is None else notes.tags),  # a map of the caller's own
         current_stage=stage,
         aliases=aliases,
         retired=retired,
@@ -391,10 +336,11 @@ def _not_found(repo: Repository, name: str, key: str, version: int, *, is_retire
     numbers = read_numbers(repo, key).present
     if numbers or is_retired:
         return VersionNotFound(name, version, numbers, is_retired=is_retired)
-    return _no_version(repo, name, key)
+    return no_version(repo, name, key)
 
 
-def _no_version(repo: Repository, name: str, key: str) -> ModelNotFound:
+def no_version(repo: Repository, name: str, key: str) -> ModelNotFound:
+    """The error for a model that has no version; it may not be there at all."""
     if present_state(repo, branch.registry_commit(repo), key).has_file:
         return ModelHasNoVersion(name)
     return ModelNotFound(name, list_names(repo))

@@ -12,6 +12,7 @@ from runstone import names
 from runstone.promotion.ci.registering import Outcome, register_merged
 from runstone.promotion.ci.upstream import Upstream
 from runstone.records import yaml
+from runstone.records.model import VersionBody
 from runstone.registry.version import get_version, register_version
 from runstone.tracking.edit import delete_run
 from runstone.tracking.sync import sync
@@ -76,6 +77,21 @@ def test_what_was_registered_otherwise_counts_by_run_and_path(team: Team) -> Non
     merge(team, request_of(team, "run-1", path="a"))
     merge(team, request_of(team, "run-2", path="b"))
     assert [("present", "models:/churn/1"), ("made", "models:/churn/2")] == said(register(ci_checkout(team)))
+
+
+def test_a_forged_tag_meets_no_request(team: Team) -> None:
+    """One that claims the run and has another digest: it is named, and nothing is made beside it."""
+    log_and_share(team, "run-1")
+    request = request_of(team, "run-1")
+    merge(team, request)
+    body = VersionBody("churn", "run-1", request.record, request.path, f"md5:{'0' * 32}.dir")
+    text = f"churn version 1\n\n{yaml.dump(body.to_document())}"
+    git("tag", "-a", "-m", text, "churn@v1", request.commit, cwd=team.folder / "ann")
+    git("push", "-q", "origin", "churn@v1", cwd=team.folder / "ann")
+    (outcome,) = register(ci_checkout(team))
+    assert "refused" == outcome.state
+    assert outcome.why.startswith("The git tag `churn@v1` claims to be `model` of the run run-1, and is not: its dig")
+    assert "churn@v1" == git("tag", cwd=team.remote)
 
 
 def test_only_what_is_needed_is_fetched(team: Team) -> None:

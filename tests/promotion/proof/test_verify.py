@@ -140,7 +140,8 @@ def test_a_tag_that_was_pushed_by_force_is_found_in_a_fresh_clone(tmp_path: Path
     if renamed:
         model = "Churn 2"
         text = f"schema: runstone/registered-model/v1\nname: {model}\n"
-        write(ann, {"registry/churn/model.yaml": text}, "Rename", {})
+        propose(ann, {"registry/churn/model.yaml": text}, "Rename", "rename")
+        merge(ann, "rename")
         git("push", "-q", "origin", "main", cwd=ann)
     made = Client(ann).promote(model, 1, "Production")
     merge_proposal(Workspace.open(rae), made.plan.branch)

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from runstone.client import Client
+from runstone.errors import AliasNotFound, ModelEmpty
 from runstone.tracking.workspace import Workspace
 from tests.cli.support import run_cli
 from tests.promotion.policy_support import policy, register
-from tests.promotion.support import propose, stage_file, write
+from tests.promotion.support import make_versions, propose, stage_file, write
 from tests.support import git
 
 STAGES = "registry/churn/stages"
@@ -92,3 +94,17 @@ def test_a_shallow_job_brings_the_past_that_tells(churn: Path, tmp_path: Path) -
     git("clone", "-q", "--depth", "1", "--no-single-branch", f"file://{churn}", job, cwd=tmp_path)
     checked = run_cli("ci", "check", "--base", "main", "--head", f"origin/{BRANCH}", cwd=job)
     assert 0 == checked.returncode, checked.stdout + checked.stderr
+
+
+def test_an_alias_that_never_was_is_not_known(git_repo: Path) -> None:
+    """Rather than that nothing else stood there."""
+    make_versions(git_repo, 1)
+    with pytest.raises(AliasNotFound):
+        Client(git_repo).rollback("churn", alias="nope")
+
+
+def test_a_model_without_versions_says_so(git_repo: Path) -> None:
+    """It is known, so that it is not called missing."""
+    Client(git_repo).create_registered_model("empty")
+    with pytest.raises(ModelEmpty, match="empty has no version yet"):
+        Client(git_repo).promote("empty", 1, "Production")

@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from runstone.client import Client
-from runstone.errors import ProposalAmbiguous, ProposalNotFound
+from runstone.errors import BranchRefused, ProposalAmbiguous, ProposalNotFound, RunstoneError
 from runstone.git.repository import Repository
 from runstone.promotion.proposals.close import close
 from runstone.promotion.proposals.listing import find_proposal, list_proposals
 from runstone.promotion.proposals.look import look
 from runstone.promotion.proposals.merge import merge_proposal
 from runstone.promotion.proposals.propose import Options
+from runstone.promotion.proposals.refresh import refresh
 from runstone.tracking.workspace import Workspace
 from tests.promotion.proposing import clone, promote, setup
 from tests.promotion.support import make_versions, stage_file, write
@@ -111,6 +112,31 @@ def test_to_close_one_is_to_remove_its_branch(tmp_path: Path) -> None:
     assert ("promote/churn-v1-production", []) == (proposal.branch, left)
     assert ("", "") == tuple(git("branch", "--list", "promote/*", cwd=repo) for repo in (ann, remote))
     assert {} == states(rae)
+
+
+def test_one_that_the_remote_keeps_is_not_closed(tmp_path: Path) -> None:
+    """Then it can still be merged, so that it stays here, too."""
+    ann, rae, remote = setup(tmp_path)
+    promote(ann, 1, stage="Production")
+    git("config", "receive.denyDeletes", "true", cwd=remote)
+    with pytest.raises(BranchRefused):
+        close(Repository.open(ann), "churn")
+    assert "promote/churn-v1-production" == git("branch", "--list", "--format=%(refname:short)", "promote/*", cwd=ann)
+    assert {"promote/churn-v1-production": "open"} == states(rae)
+
+
+def test_one_that_somebody_else_made_anew_and_merged(tmp_path: Path) -> None:
+    """What is left of it here is no open proposal; and who merges it again is told so."""
+    ann, rae, remote = setup(tmp_path)
+    promote(ann, 1, stage="Production")
+    git("fetch", "-q", cwd=rae)
+    write(rae, {"registry/churn/stages/Production.yaml": stage_file(2)}, "By hand", {})
+    git("push", "-q", "origin", "main", cwd=rae)
+    refresh(Workspace.open(rae), "churn")
+    merge_proposal(Workspace.open(clone(remote, "cy")), "churn")
+    assert ({}, {"promote/churn-v1-production": "merged"}) == (states(ann), states(ann, merged=True))
+    with pytest.raises(RunstoneError, match="has promote/churn-v1-production already: it was merged in "):
+        merge_proposal(Workspace.open(clone(remote, "dee")), "promote/churn-v1-production")
 
 
 def test_branches_that_only_look_like_proposals(git_repo: Path) -> None:

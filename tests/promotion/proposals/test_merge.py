@@ -65,7 +65,7 @@ def test_an_approved_merge_lands_on_the_remote_and_here(tmp_path: Path) -> None:
     assert "" == git("branch", "--list", "promote/*", cwd=remote)
     message = git("log", "-1", "--format=%B", head, cwd=rae).strip()
     assert (
-        "Merge proposal promote/churn-v1-production\n\nPromote churn v1 to Production\n\n"
+        "Merge proposal promote/churn-v1-production\n\nIt says: Promote churn v1 to Production\n\n"
         "Approved-by: Rae <rae@example.org>"
     ) == message
     assert head == git("rev-parse", "main", cwd=rae)

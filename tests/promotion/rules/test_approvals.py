@@ -9,6 +9,7 @@ from runstone.git.repository import Repository
 from runstone.promotion.rules.approvals import collect, lacking, matches, needed
 from runstone.records import yaml
 from runstone.records.approval import Approval, ApprovalNote
+from runstone.records.model_file import ModelFile
 from runstone.records.policy import Approvals
 from runstone.registry.changes import AliasChange, ModelChange, PolicyChange, RegistrationChange, StageChange
 from runstone.registry.history.entry import Approver
@@ -20,7 +21,7 @@ ANN |= {"GIT_COMMITTER_NAME": "Ann", "GIT_COMMITTER_EMAIL": "ann@example.org"}
 RAE = {"GIT_AUTHOR_NAME": "Rae", "GIT_AUTHOR_EMAIL": "rae@example.org"}
 RAE |= {"GIT_COMMITTER_NAME": "Rae", "GIT_COMMITTER_EMAIL": "rae@example.org"}
 FORGE = {"GIT_COMMITTER_NAME": "GitHub", "GIT_COMMITTER_EMAIL": "noreply@github.com"}
-ONE = Approvals(count=1)
+ONE, TWO = Approvals(count=1), Approvals(count=2)
 STAGE = StageChange("churn", "churn", 4, "Staging", "Production")
 
 
@@ -205,31 +206,41 @@ def test_without_a_policy_the_mode_says_what_is_needed(git_repo: Path, mode: str
     base = write(git_repo, {"runstone.yaml": f"promotion: {mode}\n"}, "Settings")
     repo = Repository.open(git_repo)
     for change in (STAGE, AliasChange("churn", "churn", "champion", None, 4), PolicyChange("", "", None, "b" * 40)):
-        assert count == needed(repo, base, change).count
-    assert 0 == needed(repo, base, ModelChange("churn", "churn", None, None)).count
-    assert 0 == needed(repo, base, RegistrationChange("churn", "churn", "abc", None, None)).count
-    assert 0 == needed(repo, None, STAGE).count
+        assert (Approvals(count=1),) * count == needed(repo, base, change)
+    assert () == needed(repo, base, ModelChange("churn", "churn", None, ModelFile(description="New")))
+    assert () == needed(repo, base, RegistrationChange("churn", "churn", "abc", None, None))
+    assert () == needed(repo, None, STAGE)
 
 
-def test_the_stricter_of_the_two_stages_rules(git_repo: Path) -> None:
+def test_both_rules_of_two_stages(git_repo: Path) -> None:
     """A version that leaves Production is as guarded as one that enters it."""
     policy = """\
 schema: runstone/policy/v1
 stages:
   Staging: {}
   Production: {approvals: {count: 2}}
+  QA: {approvals: {count: 1, by: [boss@example.org]}}
   Archived: {approvals: {count: 0}}
 aliases:
   champion: {approvals: {count: 3, signed: true}}
 """
+    boss = Approvals(count=1, by=("boss@example.org",))
     base = write(git_repo, {"registry/policy.yaml": policy}, "Policy")
     repo = Repository.open(git_repo)
     for before, after, expected in [
-        ("Staging", "Production", 2),
-        ("Production", "Archived", 2),
-        ("None", "Staging", 0),
+        ("Staging", "Production", (TWO,)),
+        ("Production", "Archived", (TWO,)),
+        ("production", "QA", (TWO, boss)),
+        ("None", "Staging", ()),
     ]:
-        assert expected == needed(repo, base, StageChange("churn", "churn", 4, before, after)).count
-    assert Approvals(count=3, signed=True) == needed(repo, base, AliasChange("churn", "churn", "champion", 1, 2))
-    assert 0 == needed(repo, base, AliasChange("churn", "churn", "other", 1, 2)).count
-    assert 3 == needed(repo, base, PolicyChange("", "", None, None)).count, "the policy is as guarded as what it guards"
+        assert set(expected) == set(needed(repo, base, StageChange("churn", "churn", 4, before, after)))
+    champion = Approvals(count=3, signed=True)
+    for alias in ("champion", "Champion"):
+        assert (champion,) == needed(repo, base, AliasChange("churn", "churn", alias, 1, 2))
+    assert () == needed(repo, base, AliasChange("churn", "churn", "other", 1, 2))
+    for all_of_them in (PolicyChange("", "", None, None), ModelChange("churn", "churn", None, None)):
+        assert {TWO, boss, champion} == set(needed(repo, base, all_of_them)), "as guarded as what it guards"
+    named = ModelFile(name="other")
+    assert needed(repo, base, ModelChange("churn", "other", None, named))
+    assert needed(repo, base, ModelChange("churn", "churn", named, ModelFile()))
+    assert () == needed(repo, base, ModelChange("churn", "other", named, ModelFile(name="other", description="New")))

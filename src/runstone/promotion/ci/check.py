@@ -16,13 +16,15 @@ from runstone.promotion.ci.context import Context, bring_tags, is_fetching
 from runstone.promotion.ci.file_checks import check_files
 from runstone.promotion.ci.files import File, add_versions, read_files, read_versions
 from runstone.promotion.ci.findings import Finding, Level, find_line
-from runstone.promotion.ci.merged import merge_registry
+from runstone.promotion.ci.merged import BESIDE, merge_registry
 from runstone.promotion.ci.upstream import Upstream
 from runstone.promotion.report.places import path_of
 from runstone.promotion.report.report import LIMIT, report
 from runstone.promotion.rules.judgement import Judged, Judgement, judge
+from runstone.promotion.rules.legality import changes_file
 from runstone.promotion.rules.past import has_held
 from runstone.promotion.rules.settings import judged_changes
+from runstone.promotion.rules.settled import settled
 from runstone.records import yaml
 from runstone.records.policy import NO_STAGE
 from runstone.registry.changes import (
@@ -41,6 +43,12 @@ _WHOLE = 2**31 - 1
 """As a depth: all of a history."""
 
 _LEVELS: dict[str, Level] = {"fail": "error", "unknown": "unknown", "bypassed": "warning"}
+
+_BESIDE = {
+    ".mailmap": "who is the same person, and so whose approval counts",
+    ".dvc/config": "where the files of models are looked for, and which programs DVC starts for that",
+    ".dvc/config.local": "where the files of models are looked for, and which programs DVC starts for that",
+}
 
 _BROKEN = {"format", "format-newer", "file-unreadable"}
 _SAID_BY_FILES = {"version-missing", "version-retired", "stage-unknown"}
@@ -86,16 +94,19 @@ def check(workspace: Workspace, context: Context, *, gates: bool = True) -> Chec
     Writes:
         What `bring` and `merge_registry` write: objects, and version tags that only the remote has.
     """
+    workspace = settled(workspace, context.base, context.head)
     repo = workspace.repo
     registry = repo.config.registry
     merged = merge_registry(repo, context.base, context.head, context.fork)
     files = read_files(repo, merged.commit)
-    changes = bring(repo, context, merged.commit) if context.base != merged.commit else ()
+    if context.base != merged.commit:
+        bring(repo, context, merged.commit)
     checked = check_files(registry, files, add_versions(read_versions(repo), context.remote_tags))
     findings = [_undecided(finding, context) for finding in checked.findings]
     findings += [_conflict(path, context) for path in merged.conflicts]
+    findings += _beside(repo, context.base, merged.commit)
     judgement = None
-    if changes:
+    if context.base != merged.commit:  # whether a fact changed or not: what stands where facts should be tells, too
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RecordsSkipped)  # said of the file, with its line
@@ -116,6 +127,7 @@ def check(workspace: Workspace, context: Context, *, gates: bool = True) -> Chec
 
 def write_report(workspace: Workspace, found: Check, *, limit: int = LIMIT) -> str:
     """The report on what was checked."""
+    workspace = settled(workspace, found.context.base, found.context.head)
     return report(
         workspace,
         found.context.base,
@@ -160,6 +172,16 @@ def _may_go_back(repo: Repository, context: Context, changes: Sequence[Change]) 
             if rule is not None and rule.sources is not None and change.before not in rule.sources:
                 return True
     return False
+
+
+def _beside(repo: Repository, base: str | None, merged: str) -> Iterator[Finding]:
+    """What is no fact, and yet decides how facts are judged: whoever looks at the proposal has to see it."""
+    if base is None:
+        return
+    for path in BESIDE:
+        if changes_file(repo, base, merged, path):
+            what = _BESIDE[path]
+            yield Finding("warning", path, 1, "judged-by", f"is changed, which decides {what}. Look at it with care")
 
 
 def _undecided(finding: Finding, context: Context) -> Finding:

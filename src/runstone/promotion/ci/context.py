@@ -199,7 +199,7 @@ class _Source:
                     self.note = self.note or str(error)
                     break
             code, out = self.repo.git("merge-base", "--end-of-options", base, head, allowed=(0, 1))
-            if code == 0:
+            if code == 0 and not (self._is_shallow() and self._has_merges(base, head) and depth != _DEPTHS[-1]):
                 return out.decode().strip()
         if self._is_shallow():
             raise CannotDecide(
@@ -207,6 +207,11 @@ class _Source:
                 "out: `fetch-depth: 0` (GitHub), `GIT_DEPTH: 0` (GitLab), `git fetch --unshallow`"
             )
         return None
+
+    def _has_merges(self, base: str, head: str) -> bool:
+        """Whether a proposal holds merges: then a history that is cut short may hide further merge bases."""
+        options = ("--merges", "--max-count=1", "--end-of-options")
+        return bool(self.repo.git("rev-list", *options, head, f"^{base}")[1].strip())
 
     def _fetch(self, refspecs: list[str], depth: int) -> None:
         """Bring objects; a depth would cut the history of a whole clone, so it counts in shallow ones only."""

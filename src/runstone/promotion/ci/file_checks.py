@@ -86,6 +86,12 @@ class _Check:
 
     def _place(self, path: str) -> Place | None:
         """The place of a file that is to be read as a fact of the registry."""
+        file = self.files[path]
+        if path == self.registry or not file.is_plain:
+            kind = "folder" if path == self.registry else "file"
+            self._say("error", path, "file-unreadable", "is a link, a submodule or no folder, so it is not read",
+                      f"Put a plain {kind} there")  # fmt: skip
+            return None
         if path == CONFIG_FILE:
             try:
                 Config.from_document(yaml.load(self.files[path].data or b"", path), path)
@@ -96,8 +102,8 @@ class _Check:
         if place is None:
             self._unknown(path)
         elif self.files[path].data is None:
-            why = "is a link, a submodule or larger than 5 MB, so it is not read"
-            self._say("error", path, "file-unreadable", why, "Put a plain file there")
+            why = "is larger than 5 MB, so it is not read"
+            self._say("error", path, "file-unreadable", why, "Put a smaller one there")
             return None
         return place
 

@@ -11,11 +11,15 @@ _MOST_FILE = 5_000_000
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of a commit: where it is, its blob, and what is in it; None if git keeps no file under that name."""
+    """A file of a commit: where it is, its blob, and what is in it; None if that is not read.
+
+    `is_plain` is false of links and submodules.
+    """
 
     path: str
     oid: str
     data: bytes | None
+    is_plain: bool = True
 
 
 def read_versions(repo: Repository) -> dict[str, dict[int, bool]]:
@@ -52,14 +56,13 @@ def _by_model(tags: Iterable[str]) -> dict[str, dict[int, bool]]:
 def read_files(repo: Repository, commit: str) -> dict[str, File]:
     """The files of the registry at a commit, and `runstone.yaml`."""
     registry = repo.config.registry
-    _, out = repo.git("ls-tree", "-r", "-z", "-l", "--full-tree", commit, "--", CONFIG_FILE, f"{registry}/")
+    _, out = repo.git("ls-tree", "-r", "-z", "-l", "--full-tree", commit, "--", CONFIG_FILE, registry)
     found: dict[str, File] = {}
     for line in out.split(b"\0"):
         about, _, raw = line.partition(b"\t")
         if raw:
             mode, _, oid, size = about.decode().split()
-            is_read = mode.startswith("100") and int(size) <= _MOST_FILE
-            path = raw.decode("utf-8", "surrogateescape")
-            found[path] = File(path, oid, b"" if is_read else None)
+            path, is_plain = raw.decode("utf-8", "surrogateescape"), mode.startswith("100")
+            found[path] = File(path, oid, b"" if is_plain and int(size) <= _MOST_FILE else None, is_plain)
     contents = dict(repo.objects.read_many({file.oid for file in found.values() if file.data is not None}))
     return {path: replace(f, data=None if f.data is None else contents[f.oid]) for path, f in found.items()}

@@ -123,7 +123,11 @@ def register_merged(workspace: Workspace, upstream: Upstream, *, commit: str | N
     upstream.bodies(tag for request in requests for tag in _on_commit(upstream, request).values())  # all at once
     pending = []
     for request in requests:
-        met = find_version(upstream, request.key, _on_commit(upstream, request), request.registration)
+        try:
+            met = find_version(upstream, request.key, _on_commit(upstream, request), request.registration)
+        except RunstoneError as error:
+            outcomes[request.file] = request.refused(str(error))
+            continue
         if met is None:
             pending.append(request)
         else:
@@ -258,14 +262,44 @@ def allocate(upstream: Upstream, key: str, body: VersionBody, commit: str) -> tu
 def find_version(
     upstream: Upstream, key: str, tags: Mapping[int, Tagged], wanted: Registration | VersionBody
 ) -> int | None:
-    """The lowest of some versions of a model that is of this run and path; None if none is. Retired ones count."""
+    """The lowest of some versions of a model that is of this run and path; None if none is. Retired ones count.
+
+    Raises:
+        RunstoneError: The git tag of one claims the run and the path, and has another digest or record: whoever pushed
+            it would have the request met by another model.
+    """
     bodies = upstream.bodies(tags.values())
+    forged: tuple[int, str] | None = None
     for number in sorted(tags):
         body = bodies.get(tags[number].oid)
         if body is None or not body.model or names.encode_component(body.model) != key:
             continue  # no reader takes it for a version of this model
-        if (body.run, body.path) == (wanted.run, wanted.path):
+        if (body.run, body.path) != (wanted.run, wanted.path):
+            continue
+        why = _contradicts(upstream, tags[number], body, wanted)
+        if why is None:
             return number
+        if forged is None and f"refs/tags/{key}@v{number}!" not in upstream.refs:
+            forged = (number, why)
+    if forged is None:
+        return None
+    number, why = forged
+    raise RunstoneError(
+        f"The git tag `{key}@v{number}` claims to be `{wanted.path}` of the run {wanted.run}, and is not: {why}. "
+        f"See who pushed it, then retire it: `runstone models retire {quote(key)} {number}`"
+    )
+
+
+def _contradicts(upstream: Upstream, tag: Tagged, body: VersionBody, wanted: Registration | VersionBody) -> str | None:
+    """How a version is another one than what is wanted of the same run and path; None if it is the same."""
+    if body.digest != wanted.digest:
+        return f"its digest is {body.digest}, and that model has {wanted.digest}"
+    if body.record != wanted.record:
+        return f"its record is `{body.record}`, and that of the run `{wanted.record}`"
+    if isinstance(wanted, Registration) and tag.commit == wanted.commit:
+        return None
+    if tag.commit not in upstream.bring_runs({tag.commit}):
+        return f"it is on the commit {tag.commit[:12]}, which the branch of runs does not have"
     return None
 
 

@@ -7,9 +7,12 @@ from runstone.artifacts.descriptor import Descriptor, check_digest
 from runstone.artifacts.pointer import parse_pointer
 from runstone.artifacts.store import below
 from runstone.errors import ArtifactCorrupt, InvalidName, MissingLibrary, RemoteFailed
+from runstone.git.repository import Repository
 from runstone.git.runs import layout
 from runstone.promotion.gates.protocol import Answer, Candidate, count, failed, passed, some, unknown
 from runstone.records.document import Document
+
+_CONFIGURATION = (".dvc/config", ".dvc/config.local")
 
 if TYPE_CHECKING:
     from runstone.artifacts.remote import Remote
@@ -18,6 +21,12 @@ if TYPE_CHECKING:
 def artifacts(candidate: Candidate, _asks: Document) -> Answer:
     """`artifacts`: each file of the model is on the remote; those that are also here have the digest of the record."""
     store, body = candidate.workspace.artifacts, candidate.version.body
+    foreign = find_foreign(candidate.workspace.repo, candidate.base, candidate.head)
+    if foreign is not None:
+        return unknown(
+            f"`{foreign}` is not as it is on the branch to merge into ({candidate.base[:7]}), so the DVC remote is not "
+            "asked: it could be anybody's. Change it on its own first, then bring this up to date"
+        )
     try:
         check_digest(body.digest.removeprefix("md5:"))
         remote = store.remote()
@@ -49,6 +58,31 @@ def artifacts(candidate: Candidate, _asks: Document) -> Answer:
             return failed(f"`{file.path}` is not what git recorded: {error}")
     also = f"; the digests of {'all' if len(here) == len(files) else len(here)} were verified here" if here else ""
     return passed(f"All {count(len(files), 'file')} of the model are on the DVC remote `{remote.name}`{also}.")
+
+
+def find_foreign(repo: Repository, base: str, head: str) -> str | None:
+    """A file of DVC's configuration that a proposal brings: it names the remote, and programs that DVC starts.
+
+    What the branch to merge into has counts, both in the proposal and in the work tree, which in a job of CI is the
+    proposal's. What git does not track is the user's own.
+    """
+    commits = [base, head, *([here] if (here := repo.head()) is not None else [])]
+    trees = [repo.objects.commit(commit).tree for commit in commits]
+    for path in _CONFIGURATION:
+        first, *others = (repo.objects.entry(tree, path) for tree in trees)
+        if any(each != first for each in others) or (first is not None and not first.is_file):
+            return path
+        if first is None or repo.work_tree is None:
+            continue
+        try:
+            text = (repo.work_tree / path).read_bytes()
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return path
+        if text.replace(b"\r\n", b"\n") != repo.objects.blob(first.oid).replace(b"\r\n", b"\n"):
+            return path
+    return None
 
 
 def list_files(candidate: Candidate, remote: "Remote | None") -> list[Descriptor] | None:

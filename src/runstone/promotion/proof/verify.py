@@ -152,16 +152,15 @@ class Reviewer:
         is_moving = bool(entry.beside) or any(isinstance(change, PolicyChange) for change in entry.changes)
         self._rules = None if is_moving else rules
         try:
-            asked = [(change, rules.needed(change)) for change in changes]
+            asked = [(change, rule) for change in changes for rule in rules.needed(change)]
         except (RecordInvalid, NewerFormat) as error:
             return Reviewed(0, (Break("policy", where, f"what it was judged by cannot be read: {error}"),))
-        asked = [(change, approvals) for change, approvals in asked if approvals.count]
         if not asked:
             return Reviewed(0, ())
         signatures = any(approvals.signed for _, approvals in asked)
         evidence = weigh(self._repo, entry, signatures=signatures)
         breaks = [Break(describe(c), where, why) for c, approvals in asked for why in lacking(approvals, evidence)]
-        return Reviewed(len(asked), tuple(breaks))
+        return Reviewed(len({id(change) for change, _ in asked}), tuple(dict.fromkeys(breaks)))
 
 
 def describe(change: Change) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from runstone.errors import ModelNotFound
+from runstone.errors import ModelEmpty, ModelNotFound
 from runstone.git.repository import Repository
 from runstone.promotion.proposals.plan import Plan, Wish, plan
 from runstone.promotion.rules.past import has_held
@@ -53,11 +53,11 @@ def plan_on(ground: Ground, wish: Wish) -> Plan:
     """What a wish comes to; see `plan`. Keys of files that this version does not know are carried through.
 
     Raises:
-        ModelNotFound: There is no version of the model at all.
+        ModelNotFound, ModelEmpty: There is no version of the model at all.
     """
     numbers = _find(ground, wish.versions)
     if wish.versions and not numbers.versions and not numbers.retired:
-        raise ModelNotFound(wish.model, list_names(ground.repo))
+        raise ModelEmpty(wish.model) if ground.state.has_file else ModelNotFound(wish.model, list_names(ground.repo))
     made = plan(
         wish,
         ground.state,

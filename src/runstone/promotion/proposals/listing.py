@@ -1,12 +1,14 @@
 """The open proposals: found among the branches, here and of remotes, and how each stands to the default branch."""
 
-from runstone.errors import ProposalAmbiguous, ProposalNotFound
+from runstone.errors import ProposalAmbiguous, ProposalNotFound, RunstoneError
 from runstone.git.objects import Commit
 from runstone.git.repository import Repository
+from runstone.promotion.proposals.ground import plan_on, read_ground
 from runstone.promotion.proposals.look import PREFIXES, View
-from runstone.promotion.proposals.proposal import Proposal, State, parse_trailers
+from runstone.promotion.proposals.proposal import Proposal, State, parse_trailers, read_wish
 from runstone.promotion.proposals.trees import compare_trees
 
+_MOST_LOOKED_AT = 500
 _HEADS, _REMOTES = "refs/heads/", "refs/remotes/"
 
 
@@ -45,7 +47,34 @@ def find_proposal(repo: Repository, view: View, name: str) -> Proposal:
             return match[0]
         if match:
             raise ProposalAmbiguous(name, [p.name for p in match])
+    done = _merge_of(repo, view, name)
+    if done is not None:
+        raise RunstoneError(
+            f"{view.target} has {name} already: it was merged in {done[:7]}. See: `git show {done[:12]}`"
+        )
     raise ProposalNotFound(name, [p.name for p in known if p.state != "merged"])
+
+
+def _merge_of(repo: Repository, view: View, branch: str) -> str | None:
+    """The commit by which a proposal came to the default branch, if it is one of the newest there."""
+    commit = view.tip
+    for _ in range(_MOST_LOOKED_AT):
+        if commit is None or repo.objects.find(commit) is None:
+            return None
+        read = repo.objects.commit(commit)
+        if len(read.parents) > 1 and read.message.partition("\n")[0] == f"Merge proposal {branch}":
+            return commit
+        commit = read.parents[0] if read.parents else None
+    return None
+
+
+def _is_met(repo: Repository, view: View, commit: Commit, branch: str) -> bool:
+    """Whether what a proposal wishes is so, as after somebody else made it anew and merged that."""
+    try:
+        wish = read_wish(repo, commit, branch)
+        return bool(plan_on(read_ground(repo, view.tip, wish.key), wish).nothing)
+    except RunstoneError:
+        return False
 
 
 def read_proposal(repo: Repository, view: View, branch: str, holders: dict[str | None, str]) -> list[Proposal]:
@@ -109,6 +138,10 @@ def _read(
 ) -> Proposal:
     commit = repo.objects.commit(oid)
     base = fork_point(repo, view, oid)
+    state = state_of(repo, view, oid, base)
+    is_left = view.remote is not None and remote is None  # nobody shares it any more
+    if state in ("conflicts", "stale") and is_left and _is_met(repo, view, commit, branch):
+        state = "merged"
     return Proposal(
         branch=branch,
         commit=oid,
@@ -117,7 +150,7 @@ def _read(
         author=commit.author.rpartition("> ")[0] + ">",
         time=_time(commit),
         trailers=parse_trailers(commit.message),
-        state=state_of(repo, view, oid, base),
+        state=state,
         remote=remote,
         is_local=is_local,
         is_foreign=is_foreign,

@@ -3,6 +3,7 @@
 It is the reviewer's yes where there is no forge: the commit names who merged, and what `verify` proves rests on it.
 """
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,9 +35,11 @@ from runstone.promotion.proposals.trees import Conflict, compare_trees
 from runstone.promotion.proposals.verdict import hindrance, missing_approvals
 from runstone.records import yaml
 from runstone.registry.layout import parse_path
+from runstone.registry.people import NOBODY
 from runstone.tracking.workspace import Workspace
 
 _ATTEMPTS = 10
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +169,22 @@ def _write_merge(repo: Repository, view: View, proposal: Proposal) -> str:
         raise ProposalConflict(proposal.name, view.target, describe_conflicts(repo, conflicts, view.target))
     tree = repo.objects.update_tree(ours, changes) or repo.objects.write_tree({})
     who = repo.identity("committer").rpartition("> ")[0] + ">"
-    message = f"Merge proposal {proposal.branch}\n\n{proposal.subject}\n\nApproved-by: {who}\n"
+    subject = " ".join(_CONTROL.sub(" ", proposal.subject).split())  # of another's making: never a line of its own
+    message = f"Merge proposal {proposal.branch}\n\nIt says: {subject}\n\nApproved-by: {who}\n"
     return signing.write_commit(repo, tree, [view.tip, proposal.commit], message)
 
 
 def _refuse_unless_allowed(
     workspace: Workspace, base: str, commit: str, proposal: Proposal, request: OpenRequest | None
 ) -> None:
-    found = hindrance(workspace, base, commit)
+    repo, found = workspace.repo, hindrance(workspace, base, commit)
     note = request.forge.approvals(request.info.number) if request is not None else None
     lacking = missing_approvals(workspace, base, commit, note)
+    if lacking and request is None and f"<{NOBODY}>" in repo.identity("committer"):
+        step = "`git config user.name NAME && git config user.email YOU@example.org`"
+        lacking.append(
+            f"git knows no name and mail here, so this merge would be nobody's approval. Say who you are: {step}"
+        )
     if found.reasons or lacking:
         undecided = found.is_undecided and not lacking
         raise ProposalRefused(proposal.name, [*found.reasons, *lacking], undecided=undecided)

@@ -7,7 +7,7 @@ proposal that is there; where the default branch has moved on beneath it, it is 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from runstone.errors import BranchTaken, ProposalUnclear, RefMoved, RunstoneError
+from runstone.errors import BranchTaken, NotProposed, ProposalUnclear, RefMoved, RemoteUnreachable, RunstoneError
 from runstone.git.checkouts import checkouts
 from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
@@ -92,7 +92,7 @@ def propose(workspace: Workspace, key: str, wish: Maker, options: Options | None
         One commit, the branch of the proposal here and on the remote, and a request on the forge; what `look` brings.
 
     Raises:
-        RemoteUnreachable: The remote cannot be asked, and the proposal is to be pushed.
+        NotProposed: The remote cannot be asked, and the proposal is to be pushed.
         BranchRefused: It does not take the branch; then there is none here, either.
         BranchTaken: The branch holds something else.
         RefMoved: Others proposed the same, again and again.
@@ -100,7 +100,10 @@ def propose(workspace: Workspace, key: str, wish: Maker, options: Options | None
     """
     options, repo = options or Options(), workspace.repo
     for attempt in range(_ATTEMPTS):
-        view = look(repo, may_fail=not options.push, remote=options.remote, progress=options.progress)
+        try:
+            view = look(repo, may_fail=not options.push, remote=options.remote, progress=options.progress)
+        except RemoteUnreachable as error:
+            raise NotProposed(error.remote, error.url, error.why) from error
         if view.tip is None:
             step = f"`git commit --allow-empty -m Begin && git push -u {view.remote or 'origin'} {view.branch}`"
             raise RunstoneError(

@@ -56,5 +56,6 @@ def missing_approvals(workspace: Workspace, base: str, merge: str, note: Approva
     evidence, rules = collect(repo, merge), Rules(repo, base)
     if note is not None:
         evidence = with_note(repo, evidence, note, base)
-    found = [lacking(rules.needed(change), evidence) for change in judged_changes(repo, base, merge)]
+    asked = [rule for change in judged_changes(repo, base, merge) for rule in rules.needed(change)]
+    found = [lacking(rule, evidence) for rule in dict.fromkeys(asked)]
     return list(dict.fromkeys(sentence for sentences in found for sentence in sentences))

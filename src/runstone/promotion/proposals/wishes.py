@@ -1,6 +1,6 @@
 """From what is asked for to a wish, given the model as it stands: which version `latest` is, who was there before."""
 
-from runstone.errors import AliasNotFound, ModelNotFound, UsageError
+from runstone.errors import AliasNotFound, ModelEmpty, ModelNotFound, NoFormerHolder, UsageError
 from runstone.git.repository import Repository
 from runstone.names import parse_version_number
 from runstone.promotion.proposals.former import former_versions
@@ -76,7 +76,12 @@ def rollback(
     def make(ground: Ground) -> Wish:
         name = stage and (ground.policy.find_stage(stage) or stage)
         place = Place("stage", ground.state.key, name) if name else Place("alias", ground.state.key, alias or "")
-        versions = (find_version(ground, to),) if to is not None else former_versions(repo, ground, place)
+        try:
+            versions = (find_version(ground, to),) if to is not None else former_versions(repo, ground, place)
+        except NoFormerHolder:
+            if alias is None or alias in ground.state.aliases or repo.shallow:
+                raise
+            raise AliasNotFound(ground.model, alias, sorted(ground.state.aliases)) from None
         return Wish(
             "rollback",
             ground.state.key,
@@ -103,7 +108,8 @@ def find_version(ground: Ground, text: str | int) -> int:
         return text
     if text == "latest":
         if not ground.numbers.present:
-            raise ModelNotFound(ground.model, list_names(ground.repo))
+            is_known = ground.state.has_file
+            raise ModelEmpty(ground.model) if is_known else ModelNotFound(ground.model, list_names(ground.repo))
         return ground.numbers.present[-1]
     if text.startswith("@"):
         target = ground.state.aliases.get(text[1:])

@@ -67,7 +67,7 @@ def report(
     if judgement is None:
         judgement = judge(workspace, base, head)
     judged = judgement.judged
-    wrong = [each for each in findings if each.level in ("error", "unknown") and not _is_told(each)]
+    wrong = [each for each in findings if _is_serious(each) and not _is_told(each)]
     levels = {finding.level for finding in findings}
     result = (
         judgement.result
@@ -87,6 +87,11 @@ def report(
     if len(judged) > _MOST_CHANGES:
         parts.append(Part("", (f"… and {len(judged) - _MOST_CHANGES} more changes",), 10))
     return _fit([part for part in parts if part is not None], limit)
+
+
+def _is_serious(finding: Finding) -> bool:
+    """Whether approvers must see it: also what decides how others are judged."""
+    return finding.level in ("error", "unknown") or finding.kind == "judged-by"
 
 
 def _is_told(finding: Finding) -> bool:
@@ -152,7 +157,7 @@ class _Report:
         return found
 
     def _title(self, judged: Judged) -> Part:
-        lines = [f"### {plain(describe(judged.change))}", "", text.approvals_line(judged.approvals)]
+        lines = [f"### {plain(describe(judged.change))}", "", *text.approvals_lines(judged.approvals)]
         lines += [f"- **{each}**" for each in (code(problem, limit=text.LONG) for problem in judged.problems)]
         return Part("", tuple(lines), 10)
 

@@ -79,10 +79,12 @@ def gates_part(verdicts: Sequence[Verdict]) -> Part | None:
     return part("Gates", table(("gate", "", "result", ""), rows), 10)
 
 
-def approvals_line(approvals: Approvals) -> str:
-    """Who must say yes."""
-    if not approvals.count:
-        return "No approval is needed."
+def approvals_lines(approvals: Sequence[Approvals]) -> list[str]:
+    """Who must say yes, by each rule."""
+    return [_approvals_line(rule) for rule in approvals] or ["No approval is needed."]
+
+
+def _approvals_line(approvals: Approvals) -> str:
     count = "1 approval" if approvals.count == 1 else f"{approvals.count} approvals"
     by = f", each by one of {', '.join(map(code, approvals.by))}" if approvals.by else ""
     own = "" if approvals.by_author else "; the author's own does not count"

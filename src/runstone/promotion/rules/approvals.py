@@ -8,14 +8,17 @@ import fnmatch
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from runstone.git.objects import TreeEntry
 from runstone.git.repository import Repository
+from runstone.promotion.proposals.trees import compare_trees
 from runstone.promotion.rules.settings import read_config
 from runstone.records.approval import Approval, ApprovalNote
 from runstone.records.policy import NO_STAGE, Approvals, Policy
-from runstone.registry.changes import AliasChange, Change, PolicyChange, RegistrationChange, StageChange, read_changes
+from runstone.registry.changes import AliasChange, Change, ModelChange, PolicyChange, RegistrationChange, StageChange
 from runstone.registry.history.entry import Approver, Entry
+from runstone.registry.history.joined import guarded_paths
 from runstone.registry.history.line import read_entry
-from runstone.registry.people import Person, parse_person, read_people
+from runstone.registry.people import Person, parse_person, read_people, with_opener
 from runstone.registry.state import read_policy
 
 _REVIEWED = Approvals(count=1)
@@ -29,11 +32,12 @@ class Evidence:
     Attributes:
         commit: The commit.
         is_merge: Whether it is a merge; else the change was pushed, or squashed into one commit.
-        authors: Who made what it brought.
+        authors: Everybody who had a hand in what it brought; see `Entry.makers`.
         merger: Who put it there; None where a forge did so in nobody's name.
         approvers: Everybody who said yes, authors included.
         request: The request's address on the forge, if it is noted.
         doubts: What was not counted, and why.
+        head: What it merged, where that is known.
     """
 
     commit: str
@@ -43,6 +47,7 @@ class Evidence:
     approvers: tuple[Approver, ...]
     request: str | None = None
     doubts: tuple[str, ...] = ()
+    head: str | None = None
 
 
 @dataclass
@@ -59,31 +64,33 @@ class Rules:
     _default: Approvals | None = None
     _policies: dict[str, Policy] = field(default_factory=dict)
 
-    def needed(self, change: Change) -> Approvals:
-        """The approvals that a change needs.
+    def needed(self, change: Change) -> tuple[Approvals, ...]:
+        """The approvals that a change needs: each of these rules must be met; none if it is free.
 
-        Of the stage that a version leaves and the one that it enters, the stricter rule holds. Where the policy is
-        silent, `promotion: review` asks for one person other than the author, and `direct` for nobody.
+        Of a stage that a version leaves and one that it enters, both rules hold. Where the policy is silent,
+        `promotion: review` asks for one person other than the author, and `direct` for nobody. What a model is called
+        is as guarded as the model: a name leads to all that is in its stages.
 
         Raises:
             RecordInvalid, NewerFormat: The policy or the settings at the base cannot be read.
         """
-        if not isinstance(change, StageChange | AliasChange | PolicyChange | RegistrationChange):
-            return _FREE
+        if not isinstance(change, StageChange | AliasChange | PolicyChange | RegistrationChange | ModelChange):
+            return ()
         if self._default is None:
             self._default = _REVIEWED if read_config(self.repo, self.base).promotion == "review" else _FREE
         default, policy = self._default, self.policy(change.key)
         match change:
             case StageChange():
-                rules = (_stage_approvals(policy, stage, default) for stage in (change.after, change.before))
-                return max(rules, key=lambda rule: (rule.count, rule.signed, bool(rule.by)))
+                rules = [r for name in (change.after, change.before) for r in _stage_approvals(policy, name, default)]
             case AliasChange():
-                found = policy.alias_rule(change.alias).approvals
-                return default if found is None else found
+                rules = _alias_approvals(policy, change.alias, default)
             case PolicyChange():
-                return _policy_approvals(policy, default)
+                rules = _policy_approvals(policy, default)
+            case ModelChange():
+                rules = _strictest(policy, default) if _is_renaming(change) else []
             case _:
-                return default if change.after is not None else _FREE
+                rules = [default] if change.after is not None else []
+        return tuple(dict.fromkeys(rule for rule in rules if rule.count))
 
     def policy(self, key: str) -> Policy:
         """The policy of a model; that of all if the key is empty."""
@@ -92,24 +99,40 @@ class Rules:
         return self._policies[key]
 
 
-def needed(repo: Repository, base: str | None, change: Change) -> Approvals:
+def needed(repo: Repository, base: str | None, change: Change) -> tuple[Approvals, ...]:
     """The approvals that one change needs, by the policy and the settings at its base; see `Rules.needed`."""
     return Rules(repo, base).needed(change)
 
 
-def _stage_approvals(policy: Policy, stage: str, default: Approvals) -> Approvals:
+def _stage_approvals(policy: Policy, stage: str, default: Approvals) -> list[Approvals]:
+    """The rules of a stage, however large or small its letters are: a file of another spelling is the same stage."""
     if stage == NO_STAGE:
-        return _FREE
-    rule = policy.stages.get(stage)
-    return default if rule is None or rule.approvals is None else rule.approvals
+        return []
+    found = [rule.approvals for name, rule in policy.stages.items() if name.lower() == stage.lower()]
+    return [default if each is None else each for each in found] or [default]
 
 
-def _policy_approvals(policy: Policy, default: Approvals) -> Approvals:
-    """Without a word on the policy itself: the most that it asks anywhere, or one could abolish it alone."""
-    if policy.changes is not None:
-        return policy.changes
+def _alias_approvals(policy: Policy, alias: str, default: Approvals) -> list[Approvals]:
+    found = [rule.approvals for name, rule in policy.aliases.items() if name.lower() == alias.lower()]
+    found = found or [policy.alias_rule(alias).approvals]
+    return [default if each is None else each for each in found]
+
+
+def _policy_approvals(policy: Policy, default: Approvals) -> list[Approvals]:
+    """Without a word on the policy itself: all that it asks anywhere, or one could abolish it alone."""
+    return [policy.changes] if policy.changes is not None else _strictest(policy, default)
+
+
+def _strictest(policy: Policy, default: Approvals) -> list[Approvals]:
     rules = [rule.approvals for rule in (*policy.stages.values(), *policy.aliases.values()) if rule.approvals]
-    return max([default, *rules], key=lambda rule: (rule.count, rule.signed, bool(rule.by)))
+    return [default, *rules]
+
+
+def _is_renaming(change: ModelChange) -> bool:
+    """Whether a name may lead elsewhere after it; what else a model's own file says is free."""
+    if change.after is None:
+        return True
+    return change.after.name != (change.before.name if change.before is not None else None)
 
 
 def collect(repo: Repository, commit: str) -> Evidence:
@@ -130,16 +153,19 @@ def weigh(repo: Repository, entry: Entry, *, signatures: bool = True) -> Evidenc
         entry: The entry.
         signatures: Whether signatures are looked at, each by a process of its own.
     """
-    merger, doubts = entry.landed_by, []
+    merger, doubts = entry.landed_by, [] if entry.doubt is None else [entry.doubt]
     voices = [each for each in entry.voices if each.how != "note"]
-    if entry.is_merge and merger is not None and not entry.is_vouched:
-        voices.append(Approver(merger, "merge"))  # the author's own
-    if entry.trailed and not entry.is_vouched:
+    if entry.is_merge and merger is not None and entry.is_own and entry.doubt is None:
+        voices.append(Approver(merger, "merge", merger.login))  # the author's own
+    if entry.trailed and entry.is_merge and entry.is_own:
         doubts.append("its Approved-by and Reviewed-by lines are the author's own word")
-    if signatures and merger is not None and voices:
+    if signatures and merger is not None and any(each.how == "merge" for each in voices):
         signed = _is_signed_by(repo, entry.commit, merger)
-        voices = [replace(each, signed=signed) for each in voices]
-    evidence = Evidence(entry.commit, entry.is_merge, entry.proposers, merger, _distinct(voices), doubts=tuple(doubts))
+        voices = [replace(each, signed=signed and each.how == "merge") for each in voices]
+    head = entry.others[0] if len(entry.others) == 1 else None
+    evidence = Evidence(
+        entry.commit, entry.is_merge, entry.makers, merger, _distinct(voices), doubts=tuple(doubts), head=head
+    )
     return evidence if entry.note is None else with_note(repo, evidence, entry.note, entry.parent, people=entry.noted)
 
 
@@ -154,8 +180,8 @@ def with_note(
 ) -> Evidence:
     """Evidence, and what a forge knows besides.
 
-    An approval counts for the head that is merged, or for an earlier one that would have changed the same facts. The
-    author's account on the forge is the author.
+    An approval counts for the head that is merged, or for an earlier one that would have made the same of all that is
+    guarded and guards. The author's account on the forge is the author.
 
     Args:
         repo: The repository.
@@ -165,28 +191,21 @@ def with_note(
         people: Who gave its approvals, one each; after the `.mailmap` of the base if None.
         is_merged: Whether it has been.
     """
-    head = note.head if is_merged else evidence.commit
+    head = (evidence.head or note.head) if is_merged else evidence.commit
     if people is None:
         texts = [f"{approval.by} <{approval.mail or ''}>" for approval in note.approvals]
         known = read_people(repo, texts, base)
-        people = [known[text] for text in texts]
+        people = [replace(known[t], login=a.by) for t, a in zip(texts, note.approvals, strict=True)]
     doubts, voices = list(evidence.doubts), list(evidence.approvers)
-    authors = list(evidence.authors)
-    mails = {person.mail for person in authors} | ({note.author_mail.lower()} if note.author_mail else set())
     for approval, person in zip(note.approvals, people, strict=True):
-        if not _is_for(repo, base, {head, note.head}, head, approval):
+        if not _is_for(repo, base, head, approval):
             deed = "was merged" if is_merged else "is proposed"
             doubts.append(f"{approval.by} approved {(approval.commit or '')[:7]}, and {(head or '')[:7]} {deed}")
             continue
         voices.append(Approver(person, "note", approval.by))
-        if person.mail in mails - {""} or approval.by == note.author:
-            authors.append(person)
-    authors += [each.person for each in evidence.approvers if each.person.mail in mails - {""}]
-    if not evidence.authors:
-        authors.insert(0, Person(note.author, note.author_mail or ""))
     return replace(
         evidence,
-        authors=tuple(dict.fromkeys(authors)),
+        authors=with_opener(evidence.authors, note),
         approvers=_distinct(voices),
         request=note.request,
         doubts=tuple(doubts),
@@ -194,28 +213,60 @@ def with_note(
 
 
 def lacking(approvals: Approvals, evidence: Evidence) -> list[str]:
-    """What is missing, one sentence each; empty when there are approvals enough."""
+    """What is missing by one rule, one sentence each; empty when there are approvals enough."""
     if approvals.count == 0:
         return []
-    counted: set[Person] = set()
+    counted: list[Person] = []
     reasons: list[str] = []
+    authors = frozenset(key for author in evidence.authors for key in author.keys)
     for approver in evidence.approvers:
         name = approver.account or approver.person.name
-        if approver.person in evidence.authors and not approvals.by_author:
+        group = _everything_of(approver.person, evidence.approvers)
+        if group & authors and not approvals.by_author:
             reasons.append(f"{name} approved what is their own")
+        elif approver.how == "trailer" and (approvals.by or approvals.signed):
+            reasons.append(f"that {name} approved is the word of who merged it alone")
         elif approvals.by and not _matches(approver, approvals.by):
             reasons.append(f"{name} is not among those whose approval counts ({', '.join(approvals.by)})")
         elif approvals.signed and not approver.signed:
             reasons.append(f"the approval of {name} has no good signature")
         else:
-            counted.add(approver.person)
-    if len(counted) >= approvals.count:
+            counted.append(approver.person)
+    number, groups = _count(counted, evidence.approvers)
+    if number >= approvals.count:
         return []
+    if number < groups:
+        reasons.append("of some an address is known and of others an account alone, who may be the same")
     if not evidence.is_merge and not evidence.approvers:
         reasons.insert(0, "it was pushed as it is, and nobody approved it")
     wanted = "1 approval is" if approvals.count == 1 else f"{approvals.count} approvals are"
-    why = "; ".join(dict.fromkeys([*reasons, *evidence.doubts])) or "nobody approved it"
-    return [f"{wanted} needed and {len(counted) or 'none'} counts: {why}"]
+    why = "; ".join(dict.fromkeys([*reasons, *evidence.doubts])) or f"nobody {'else ' if number else ''}approved it"
+    return [f"{wanted} needed and {number or 'none'} counts: {why}"]
+
+
+def _everything_of(person: Person, approvers: Iterable[Approver]) -> frozenset[str]:
+    """All addresses and accounts of somebody, by whatever else has one of them."""
+    found = person.keys
+    while True:
+        more = found.union(*(each.person.keys for each in approvers if each.person.keys & found))
+        if more == found:
+            return found
+        found = more
+
+
+def _count(people: Sequence[Person], approvers: Sequence[Approver]) -> tuple[int, int]:
+    """How many people these are at least, and as how many they are known.
+
+    Who is known by an address alone, and who by an account alone, may be one.
+    """
+    groups: dict[frozenset[str], set[tuple[bool, bool]]] = {}
+    for person in people:
+        everything = _everything_of(person, approvers)
+        groups.setdefault(everything, set()).update(
+            (each.person.has_mail, each.person.has_account) for each in approvers if each.person.keys & everything
+        )
+    kinds = [tuple(any(each[at] for each in kinds) for at in (0, 1)) for kinds in groups.values()]
+    return kinds.count((True, True)) + max(kinds.count((True, False)), kinds.count((False, True))), len(groups)
 
 
 def matches(mail: str, patterns: Iterable[str]) -> bool:
@@ -224,24 +275,49 @@ def matches(mail: str, patterns: Iterable[str]) -> bool:
 
 
 def _matches(approver: Approver, patterns: Sequence[str]) -> bool:
-    if approver.person.mail and matches(approver.person.mail, patterns):
+    """Whether a policy names somebody, by the address as it is written: a `.mailmap` makes nobody an approver."""
+    if approver.person.written and matches(approver.person.written, patterns):
         return True
     return bool(approver.account) and any(f"@{approver.account}".lower() == pattern.lower() for pattern in patterns)
 
 
-def _is_for(repo: Repository, base: str | None, heads: set[str | None], head: str | None, approval: Approval) -> bool:
-    """Whether an approval is for what is merged: for that head, or for one with the same facts."""
-    if approval.commit is None or head is None or approval.commit in heads:
+def _is_for(repo: Repository, base: str | None, head: str | None, approval: Approval) -> bool:
+    """Whether an approval is for what is merged: for that head, or for one that makes the same of what is guarded."""
+    if approval.commit is None or head is None or approval.commit == head:
         return True
     if base is None or any(repo.objects.resolve(oid) != oid for oid in (approval.commit, head)):
         return False
-    facts = []
-    for each in (approval.commit, head):
-        code, out = repo.git("merge-base", "--end-of-options", base, each, allowed=(0, 1))
-        if code:
-            return False
-        facts.append(read_changes(repo, out.decode().strip(), each))
-    return facts[0] == facts[1]
+    outcomes = [_outcome(repo, base, each) for each in (approval.commit, head)]
+    return outcomes[0] is not None and outcomes[0] == outcomes[1]
+
+
+def _outcome(repo: Repository, base: str, head: str) -> dict[str, TreeEntry | None] | None:
+    """What the guarded files that a head changes would be if it were merged; None where that conflicts."""
+    code, out = repo.git("merge-base", "--end-of-options", base, head, allowed=(0, 1))
+    if code:
+        return None
+    before, ours, theirs = (repo.objects.commit(each).tree for each in (out.decode().strip(), base, head))
+    changes, conflicts = compare_trees(repo.objects, before, ours, theirs, guarded_paths(repo))
+    if conflicts:
+        return None
+    found: dict[str, TreeEntry | None] = {}
+    for path, entry in changes.items():
+        found |= _files(repo, path, repo.objects.entry(ours, path), entry)
+    return found
+
+
+def _files(
+    repo: Repository, path: str, before: TreeEntry | None, after: TreeEntry | None
+) -> dict[str, TreeEntry | None]:
+    """The files below a path that differ, as they are after."""
+    if before == after:
+        return {}
+    sides = [repo.objects.tree(e.oid) if e is not None and e.is_tree else None for e in (before, after)]
+    found = {} if sides[1] is not None or (sides[0] is not None and after is None) else {path: after}
+    a, b = (side or {} for side in sides)
+    for name in sorted(a.keys() | b.keys()):
+        found |= _files(repo, f"{path}/{name}", a.get(name), b.get(name))
+    return found
 
 
 def _is_signed_by(repo: Repository, commit: str, person: Person) -> bool:
@@ -251,12 +327,9 @@ def _is_signed_by(repo: Repository, commit: str, person: Person) -> bool:
         return False
     _, out = repo.git("log", "-1", "--no-show-signature", "--format=%G?%n%GS", "--end-of-options", commit)
     state, _, signer = out.decode("utf-8", "replace").partition("\n")
-    return state == "G" and parse_person(signer).mail == person.mail
+    return state == "G" and parse_person(signer).mail == person.written
 
 
 def _distinct(approvers: Iterable[Approver]) -> tuple[Approver, ...]:
-    """One entry a person; a signed one before others."""
-    found: dict[Person, Approver] = {}
-    for approver in sorted(approvers, key=lambda each: not each.signed):
-        found.setdefault(approver.person, approver)
-    return tuple(found.values())
+    """Each yes once; those of one person that were said in several ways stay, as each may meet another rule."""
+    return tuple(dict.fromkeys(approvers))

@@ -4,14 +4,16 @@ Only what changed is read, so that it costs what the change costs, however large
 sound is not asked here.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from runstone.errors import NewerFormat, RecordInvalid, RunstoneError
+from runstone.errors import NewerFormat, RecordInvalid
+from runstone.git.repository import Repository
 from runstone.promotion.gates import Candidate, Verdict, judge_gate
 from runstone.promotion.rules.bypass import Bypass, read_bypass
 from runstone.promotion.rules.legality import Ground, find_problems
 from runstone.promotion.rules.settings import read_config
+from runstone.promotion.rules.settled import settled
 from runstone.promotion.rules.versions import TaggedVersion, find_version
 from runstone.records.policy import NO_STAGE, Approvals, Policy, Rule
 from runstone.registry.changes import AliasChange, Change, StageChange
@@ -28,14 +30,14 @@ class Judged:
         change: The change.
         problems: What is wrong with it whatever the gates say: sentences.
         verdicts: What the gates say, in the order of the policy; none for what only leaves its place.
-        approvals: Who must say yes.
+        approvals: Who must say yes: each of these rules must be met; none if it is free.
         holder: The version that gates compare it with: the one that it displaces, else the newest in the stage.
     """
 
     change: Change
     problems: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
-    approvals: Approvals = field(default_factory=Approvals)
+    approvals: tuple[Approvals, ...] = ()
     holder: int | None = None
 
     @property
@@ -85,22 +87,26 @@ def judge(workspace: Workspace, base: str | None, head: str, *, gates: bool = Tr
 
     Raises:
         RecordInvalid, NewerFormat: The policy or the settings of the base cannot be read, so that nobody can judge.
-        RunstoneError: The registry lies elsewhere at these commits than in this work tree.
     """
+    was, now = read_config(workspace.repo, base).registry, _registry_at(workspace, head)
+    workspace = settled(workspace, base, head)
     repo = workspace.repo
-    was, now = read_config(repo, base).registry, _registry_at(workspace, head)
-    if now is not None and now != was and base is not None and repo.objects.entry(repo.objects.commit(base).tree, was):
+    if now is not None and now != was and base is not None and _is_any_there(repo, base, was, now):
         problem = f"`runstone.yaml` moves the registry from `{was}` to `{now}`, so nothing in it can be compared. "
-        return Judgement(base, head, problems=(f"{problem}Move it in a change that nobody has to judge.",))
-    if (now or was) != repo.config.registry:
-        raise RunstoneError(
-            f"The registry lies in `{now or was}` at {head[:7]}, and `runstone.yaml` of this work tree says "
-            f"`{repo.config.registry}`. Check that commit out first: `git checkout --detach {head}`"
-        )
+        moves = f"{problem}Move it in a change that nobody has to judge."
+        ground = Ground.read(repo, base, head)
+        judged = [_judge_change(workspace, ground, change, None, with_gates=False) for change in ground.changes]
+        return Judgement(base, head, tuple(judged), (moves, *ground.problems))
     ground = Ground.read(repo, base, head)
     bypass = read_bypass(repo, base, head)
     judged = [_judge_change(workspace, ground, change, bypass, gates) for change in ground.changes]
     return Judgement(base, head, tuple(judged), ground.problems, bypass)
+
+
+def _is_any_there(repo: Repository, commit: str, *folders: str) -> bool:
+    """Whether a commit has something where a registry was, or shall be."""
+    tree = repo.objects.commit(commit).tree
+    return any(repo.objects.entry(tree, folder) is not None for folder in folders)
 
 
 def _registry_at(workspace: Workspace, head: str) -> str | None:

@@ -12,12 +12,13 @@ from typing import Any
 from runstone import names
 from runstone.errors import InvalidName, NewerFormat, RecordInvalid, RecordsSkipped
 from runstone.git.code.patch import EMPTY_TREES
-from runstone.git.repository import Repository
+from runstone.git.objects import TreeEntry
+from runstone.git.repository import CONFIG_FILE, Repository
 from runstone.git.runs.branch import Draft
 from runstone.promotion.rules.approvals import Rules
 from runstone.promotion.rules.past import has_held
 from runstone.promotion.rules.settings import is_settings, judged_changes, read_config
-from runstone.promotion.rules.versions import TaggedVersion, find_version, list_versions
+from runstone.promotion.rules.versions import TaggedVersion, contradicts_record, find_version, list_versions
 from runstone.records import yaml
 from runstone.records.alias import Alias
 from runstone.records.model_file import ModelFile
@@ -39,6 +40,8 @@ from runstone.registry.changes import (
 from runstone.registry.history.line import is_line_cut
 from runstone.registry.layout import Kind, Place, parse_path
 from runstone.registry.state import ModelState, read_model_state, read_policy
+
+MAILMAP = ".mailmap"
 
 _READ: dict[Kind, Callable[[Any, str], object]] = {
     "model": ModelFile.from_document,
@@ -94,6 +97,20 @@ class Ground:
     def after(self, key: str) -> ModelState:
         """A model at the head."""
         return self._state(self.head, key)
+
+    @cached_property
+    def touched(self) -> Mapping[str, TreeEntry | None]:
+        """The files of the registry that differ: path → what is there at the head; None if nothing."""
+        repo = self.repo
+        base = self.base or EMPTY_TREES[repo.object_format]
+        command = ("--literal-pathspecs", "diff-tree", "-r", "-z", "--raw", "--no-renames")
+        _, out = repo.git(*command, base, self.head, "--", repo.config.registry)
+        parts = out.split(b"\0")
+        found: dict[str, TreeEntry | None] = {}
+        for about, raw in zip(parts[::2], parts[1::2], strict=False):
+            mode, oid = about.split(b" ")[1].decode(), about.split(b" ")[3].decode()
+            found[raw.decode("utf-8", "surrogateescape")] = TreeEntry(mode, oid) if mode.strip("0") else None
+        return found
 
     def _state(self, commit: str | None, key: str) -> ModelState:
         if (commit, key) not in self._states:
@@ -278,7 +295,11 @@ def _version(ground: Ground, key: str, model: str, number: int) -> list[str]:
         return [_no_version(model, number)]
     if found.is_retired:
         return [f"{model} v{number} is retired, so it enters no stage and no alias points at it."]
-    return []
+    contradiction = contradicts_record(ground.repo, found)
+    if contradiction is None:
+        return []
+    step = f"Retire it: `runstone models retire {quote(model)} {number}`"
+    return [f"The git tag `{key}@v{number}` is not what its run recorded: {contradiction}. {step}"]
 
 
 def _no_version(model: str, number: int) -> str:
@@ -294,17 +315,17 @@ def _broken(ground: Ground) -> list[str]:
     """What is wrong with the files that changed: those that cannot be read would count as gone; and what no change
     tells, since a version that is in two stages counts as being in the first.
     """
-    found: list[str] = []
+    found = [*_in_the_way(ground), *_whose_is_whose(ground)]
     keys: set[str] = set()
-    for path, oid in _touched(ground).items():
+    for path, entry in ground.touched.items():
         place = parse_path(ground.repo.config.registry, path)
         if place is None:
             continue
         keys.add(place.key)
-        if place.kind in _READ and oid is not None:
+        if place.kind in _READ and entry is not None and entry.is_file:
             where = f"{path} at {ground.head[:7]}"
             try:
-                _READ[place.kind](yaml.load(ground.repo.objects.blob(oid), where), where)
+                _READ[place.kind](yaml.load(ground.repo.objects.blob(entry.oid), where), where)
             except (RecordInvalid, NewerFormat) as error:
                 found.append(str(error))
     for key in sorted(keys - {""}):
@@ -321,15 +342,47 @@ def _broken(ground: Ground) -> list[str]:
     return found
 
 
-def _touched(ground: Ground) -> Mapping[str, str | None]:
-    """The files of the registry that differ: path → blob at the head; None if it is gone, or is no plain file."""
+def _in_the_way(ground: Ground) -> list[str]:
+    """Links and submodules that a change puts where the settings, the registry or a file of it should be: what they
+    lead to is judged by nobody.
+    """
     repo = ground.repo
-    base = ground.base or EMPTY_TREES[repo.object_format]
-    command = ("--literal-pathspecs", "diff-tree", "-r", "-z", "--raw", "--no-renames")
-    _, out = repo.git(*command, base, ground.head, "--", repo.config.registry)
-    parts = out.split(b"\0")
-    found: dict[str, str | None] = {}
-    for about, raw in zip(parts[::2], parts[1::2], strict=False):
-        mode, oid = about.split(b" ")[1].decode(), about.split(b" ")[3].decode()
-        found[raw.decode("utf-8", "surrogateescape")] = oid if mode.startswith("100") else None
-    return found
+    parts = repo.config.registry.split("/")
+    places = [CONFIG_FILE, *("/".join(parts[: i + 1]) for i in range(len(parts)))]
+    old, new = (None if each is None else repo.objects.commit(each).tree for each in (ground.base, ground.head))
+    assert new is not None
+    found = []
+    for path in places:
+        before = None if old is None else repo.objects.entry(old, path)
+        after = repo.objects.entry(new, path)
+        if after is None or after == before:
+            continue
+        if not (after.is_file if path == CONFIG_FILE else after.is_tree):
+            found.append(path)
+    links = (path for path, entry in ground.touched.items() if entry is not None and not entry.is_file)
+    found += [path for path in links if path not in found]
+    return [
+        f"`{path}` is a link, a submodule or something else that is not read. Put a plain "
+        f"{'folder' if path in places[1:] else 'file'} there."
+        for path in found
+    ]
+
+
+def _whose_is_whose(ground: Ground) -> list[str]:
+    """A change that says by itself whose approvals are whose would have its author approve it."""
+    repo = ground.repo
+    if ground.base is None or not (judged_changes(repo, ground.base, ground.head) or ground.touched):
+        return []
+    if not changes_file(repo, ground.base, ground.head, MAILMAP):
+        return []
+    return [
+        f"`{MAILMAP}` is changed, too, which says who is the same person, and so who approves what. "
+        "Put that into a change of its own."
+    ]
+
+
+def changes_file(repo: Repository, base: str | None, head: str, path: str) -> bool:
+    """Whether what stands at a path differs between two commits."""
+    trees = (None if each is None else repo.objects.commit(each).tree for each in (base, head))
+    before, after = (None if tree is None else repo.objects.entry(tree, path) for tree in trees)
+    return before != after

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from runstone.errors import NewerFormat, RecordInvalid
+from runstone.errors import NewerFormat, ObjectMissing, RecordInvalid
 from runstone.git.repository import Repository
+from runstone.git.runs.branch import Draft
 from runstone.records.model import VersionBody
 from runstone.registry.numbers import TAGS, read_numbers
 from runstone.registry.tag import parse_version
@@ -51,6 +52,31 @@ def find_version(repo: Repository, key: str, number: int) -> TaggedVersion | Non
         return None
     is_retired = repo.objects.find(f"{TAGS}{tag}!") is not None
     return TaggedVersion(key, number, tagged.commit, body, tagged.timestamp, is_retired)
+
+
+def contradicts_record(repo: Repository, version: TaggedVersion) -> str | None:
+    """What the git tag of a version says of its model and the record on its commit does not; None if all agrees.
+
+    Anybody who may push a tag could write any digest into it. Where the commit is not here, nothing can be compared:
+    that is told by who needs the run.
+    """
+    body, commit = version.body, version.commit
+    if repo.objects.find(commit) is None:
+        return None
+    try:
+        recorded = Draft(repo, commit).run(body.record)
+    except ObjectMissing:
+        return None
+    except (RecordInvalid, NewerFormat) as error:
+        return f"the record cannot be read: {error}"
+    if recorded is None or recorded.run.id != body.run:
+        return f"there is no run {body.run} in `{body.record}` of its commit {commit[:12]}"
+    model = next((model for model in recorded.run.models if model.path == body.path), None)
+    if model is None:
+        return f"the run {body.run} logged no model `{body.path}`"
+    if model.digest != body.digest:
+        return f"`{body.path}` of the run {body.run} has the digest {model.digest}, and the tag says {body.digest}"
+    return None
 
 
 def list_versions(repo: Repository, key: str) -> Iterator[TaggedVersion]:

@@ -4,7 +4,7 @@ Who merged and whose word counts is decided here alone, for those who tell histo
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -34,7 +34,7 @@ class Approver:
     Attributes:
         person: Who.
         how: `merge`: they merged what somebody else proposed; `trailer`: the commit says so; `note`: the forge told CI.
-        account: Of a note, the account on the forge.
+        account: The account on the forge, where a note tells it.
         signed: Whether the commit that says so is known to have a good signature of this person.
     """
 
@@ -56,11 +56,15 @@ class Entry:
         committer: Who put it there.
         author: Who wrote it; of a merge, who made the merge.
         proposers: Who wrote what it brought: of a merge the authors of the commits that came with it.
+        makers: Everybody who had a hand in that: those and who committed it, who opened the request, and who made a
+            merge that holds more than its parents. No approval of theirs counts but where the policy says so.
         message: Its subject and body.
         messages: Those of the commits that came with a merge, the newest first.
         note: What a forge knew of the request, as CI kept it.
         noted: Who approved by that note.
         trailed: Who approved by the trailers of its own message.
+        tree: Its tree.
+        others: Its further parents: the heads that it merged.
         changes: The facts that it changed.
         beside: The files changed that state no fact, of those that were asked for.
         is_cut: Whether a shallow history ends here, so that its changes are all that came before, too.
@@ -74,10 +78,13 @@ class Entry:
     author: Person
     proposers: tuple[Person, ...]
     message: str
+    makers: tuple[Person, ...] = ()
     messages: tuple[str, ...] = ()
     note: ApprovalNote | None = None
     noted: tuple[Person, ...] = ()
     trailed: tuple[Person, ...] = ()
+    tree: str = ""
+    others: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
     beside: tuple[str, ...] = ()
     is_cut: bool = False
@@ -109,37 +116,65 @@ class Entry:
         found = (pattern.search(self.message) for pattern in _REQUESTS)
         return next((match[1] for match in found if match is not None), None)
 
-    @property
+    @cached_property
     def landed_by(self) -> Person | None:
         """Who put it on the line: the committer; where that is a forge, the author of the merge, who pressed the
         button. Who did so is not known of what a forge squashed.
         """
-        if not _is_forge(self.committer):
-            return self.committer
-        return self.author if self.is_merge and not _is_forge(self.author) else None
+        account = self.note.merged_by if self.note is not None and self.is_merge else None
+        if not is_forge(self.committer):
+            found = self.committer
+        elif self.is_merge and not is_forge(self.author):
+            found = self.author
+        else:
+            return Person(account, "", login=account) if account else None
+        return replace(found, login=account) if account else found
 
     @property
     def merger(self) -> Person | str | None:
         """Who merged it: a person, an account of the forge, or None where nobody else is known to have done it."""
-        if _is_forge(self.committer) and self.note is not None and self.note.merged_by:
+        if is_forge(self.committer) and self.note is not None and self.note.merged_by:
             return self.note.merged_by
         return self.landed_by if self.is_merge or self.landed_by not in self.proposers else None
 
+    @cached_property
+    def is_own(self) -> bool:
+        """Whether who put it on the line had a hand in what it brought."""
+        merger = self.landed_by
+        return merger is not None and any(merger.keys & maker.keys for maker in self.makers)
+
+    @cached_property
+    def doubt(self) -> str | None:
+        """Why nobody can tell whether who merged it is somebody else than who proposed it; None if that is clear."""
+        merger = self.landed_by
+        if merger is None or not self.is_merge:
+            return None
+        if merger.is_nobody:
+            return "who merged it is not known: git knew no name and mail there"
+        if any(maker.is_nobody for maker in self.makers):
+            return "who proposed it is not known: git knew no name and mail there"
+        if not self.is_own and any(is_unclear(merger, maker) for maker in self.makers):
+            return f"whether {merger.name} merged their own work cannot be told from an address that a forge hides"
+        return None
+
     @property
     def is_vouched(self) -> bool:
-        """Whether its trailers are the word of somebody else than who proposed it: nobody vouches for themselves by
-        naming others.
-        """
-        return self.landed_by is not None and self.landed_by not in self.proposers
+        """Whether it is a merge by somebody who had no hand in what it brought, so that it is a yes."""
+        return self.is_merge and self.landed_by is not None and not self.is_own and self.doubt is None
 
     @cached_property
     def voices(self) -> tuple[Approver, ...]:
-        """Every yes that counts as one: one person may have said it in several ways."""
+        """Every yes that counts as one: one person may have said it in several ways.
+
+        The trailers are the word of who wrote the merge: nobody vouches for themselves by naming others, and into what
+        a forge writes goes the text of who opened the request.
+        """
         noted = zip(self.noted, () if self.note is None else self.note.approvals, strict=True)
         found = [Approver(person, "note", approval.by) for person, approval in noted]
         if self.is_vouched and self.landed_by is not None:
-            found += [Approver(person, "trailer") for person in self.trailed]
-            found += [Approver(self.landed_by, "merge")] if self.is_merge else []
+            if not is_forge(self.committer):
+                found += [Approver(person, "trailer") for person in self.trailed if not person.is_nobody]
+            found.append(Approver(self.landed_by, "merge", self.landed_by.login))
         return tuple(found)
 
     @property
@@ -151,6 +186,17 @@ class Entry:
         return tuple(distinct.values())
 
 
-def _is_forge(person: Person) -> bool:
+def is_forge(person: Person) -> bool:
     """Whether the address is a forge's own, which says nothing of who did it."""
-    return _FORGES.fullmatch(person.mail) is not None
+    return _FORGES.fullmatch(person.written) is not None
+
+
+def is_unclear(one: Person, other: Person) -> bool:
+    """Whether two may be one person for all that is known: of one an address, of the other an account alone."""
+    return _is_account_alone(one) != _is_account_alone(other) and not (
+        (one.has_mail and one.has_account) or (other.has_mail and other.has_account)
+    )
+
+
+def _is_account_alone(person: Person) -> bool:
+    return person.has_account and not person.has_mail

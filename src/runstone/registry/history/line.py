@@ -6,20 +6,34 @@ trailers, and the notes in which CI kept what a forge knew.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from runstone.errors import RunstoneError
 from runstone.git.repository import Repository
+from runstone.records.approval import ApprovalNote
 from runstone.registry.branch import registry_commit
 from runstone.registry.changes import Change, FileEdit, by_model, compare_files, files_beside
-from runstone.registry.history.entry import Entry
+from runstone.registry.history.brought import Brought, Written, find_plain_merges, read_brought, read_commits
+from runstone.registry.history.entry import Entry, is_forge
 from runstone.registry.history.facts import Facts
+from runstone.registry.history.joined import is_joined
 from runstone.registry.layout import Place, parse_path
-from runstone.registry.people import Person, git_beside, read_note, read_notes, read_people
+from runstone.registry.people import (
+    MAILMAP,
+    Person,
+    find_mailmap,
+    map_people,
+    parse_person,
+    read_note,
+    read_notes,
+    with_opener,
+)
 
-_FORMAT = "%H%x00%P%x00%ct%x00%cN%x00%cE%x00%at%x00%aN%x00%aE%x00%B%x00"
+_FORMAT = "%H%x00%P%x00%ct%x00%cn%x00%ce%x00%T%x00%an%x00%ae%x00%B%x00"
 _FIELDS = 9
-_APPROVED = re.compile(r"^(?:Approved|Reviewed)-by:[ \t]*(.+?)[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_APPROVED = re.compile(r"^(?:Approved|Reviewed)-by:[ \t]*(.+?)[ \t]*$", re.IGNORECASE)
+_TRAILER = re.compile(r"[A-Za-z0-9-]+[ \t]*:|[ \t]+\S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +95,7 @@ def read_entry(repo: Repository, commit: str) -> Entry:
         commit: A full id.
     """
     options = ["-z", "--no-walk", f"--format={_FORMAT}", "--encoding=UTF-8", "--no-show-signature", "--no-color"]
-    out = git_beside(repo, commit, ["log", *options, "--no-notes", "--no-patch", commit])
+    _, out = repo.git("log", *options, "--no-notes", "--no-patch", commit)
     (entry,) = _with_people(repo, commit, [_parse_entry(out.split(b"\0")[:_FIELDS])])
     return entry
 
@@ -103,7 +117,7 @@ def _read_line(
     options += ["--diff-merges=first-parent", "--raw", "--no-abbrev", "--no-renames", "--no-ext-diff", "--no-notes"]
     arguments = ["--literal-pathspecs", "-c", "log.showRoot=true", "log", *options, tip]
     arguments += [*([] if since is None else [f"^{since}"]), "--", *paths]
-    tokens = iter(git_beside(repo, tip, arguments).split(b"\0"))
+    tokens = iter(repo.git(*arguments)[1].split(b"\0"))
     token = next(tokens, b"")
     while token:
         entry = _parse_entry([token, *(next(tokens) for _ in range(_FIELDS - 1))])
@@ -123,7 +137,9 @@ def _read_line(
 
 
 def _parse_entry(raw: list[bytes]) -> Entry:
-    commit, parents, seconds, c_name, c_mail, _, a_name, a_mail, message = (f.decode("utf-8", "replace") for f in raw)
+    commit, parents, seconds, c_name, c_mail, tree, a_name, a_mail, message = (
+        field.decode("utf-8", "replace") for field in raw
+    )
     first, *others = [*parents.split(), ""]
     author = Person(a_name, a_mail)
     return Entry(
@@ -135,6 +151,8 @@ def _parse_entry(raw: list[bytes]) -> Entry:
         author=author,
         proposers=(author,),
         message=message.rstrip("\n"),
+        tree=tree,
+        others=tuple(others[:-1]),
     )
 
 
@@ -162,87 +180,126 @@ def _fold(
 
 
 def _with_people(repo: Repository, tip: str, entries: list[Entry]) -> Iterator[Entry]:
-    """The entries with who proposed them, and who approved, as trailers and notes tell."""
-    brought = _brought(repo, tip, entries)
-    wanted = sorted({commit for commits in brought.values() for commit in commits})
-    written = _read_commits(repo, tip, wanted)
+    """The entries with who had a hand in them, and who approved, as trailers and notes tell.
+
+    Whose address is whose says the `.mailmap` of the commit before, so that no change of it speaks for itself.
+    """
+    brought = read_brought(repo, tip, entries)
+    written = read_commits(repo, sorted({commit for each in brought.values() for commit in each.commits}))
     if len(entries) == 1:  # without a look at all the others
         one = read_note(repo, entries[0].commit)
         notes = {} if one is None else {entries[0].commit: one}
     else:
         notes = read_notes(repo, [entry.commit for entry in entries])
-    named = {text for entry in entries for text in _approved(entry.message)}
-    named |= {f"{a.by} <{a.mail or ''}>" for note in notes.values() for a in note.approvals}
-    people = read_people(repo, named, tip)
-    for entry in entries:
-        commits = [written[commit] for commit in brought.get(entry.commit, ()) if commit in written]
-        authors = [person for person, _, is_merge in commits if not is_merge]
-        note = notes.get(entry.commit)
-        yield replace(
-            entry,
-            proposers=tuple(dict.fromkeys(authors)) or entry.proposers,
-            messages=tuple(message for _, message, _ in commits),
-            note=note,
-            noted=tuple(people[f"{a.by} <{a.mail or ''}>"] for a in note.approvals) if note is not None else (),
-            trailed=tuple(dict.fromkeys(people[text] for text in _approved(entry.message))),
-        )
+    plain = find_plain_merges(repo, entries, brought, written)
+    told = [
+        _add_people(repo, e, brought.get(e.commit), written, notes.get(e.commit), e.commit in plain) for e in entries
+    ]
+    groups: dict[str | None, list[Entry]] = {}
+    for entry, mailmap in zip(told, _mailmaps(repo, tip, entries), strict=True):
+        groups.setdefault(mailmap, []).append(entry)
+    mapped: dict[str, Entry] = {}
+    for mailmap, group in groups.items():
+        named = {(p.name, p.mail): p for entry in group for p in _people_of(entry)}
+        known = map_people(repo, named.values(), mailmap)
+        mapped |= {entry.commit: _map(entry, known) for entry in group}
+    return (mapped[entry.commit] for entry in entries)
 
 
-def _brought(repo: Repository, tip: str, entries: list[Entry]) -> dict[str, list[str]]:
-    """Merge → the commits that came onto the line with it, the newest first.
-
-    Which came earlier by another merge is known only if all of the line is walked from where the registry's first
-    merge stands, whatever its other merges are about.
-    """
-    merges = [entry for entry in entries if entry.is_merge]
-    if not merges:
-        return {}
-    arguments = ["rev-list", "--topo-order", "--parents", tip]
-    if merges[0].parent is not None:
-        arguments.append(f"^{merges[0].parent}")
-    parents: dict[str, list[str]] = {}
-    for line in repo.git(*arguments)[1].decode().splitlines():
-        commit, *its = line.split(" ")
-        parents[commit] = its
-    line_: list[str] = []
-    at: str | None = tip
-    while at is not None and at in parents:
-        line_.append(at)
-        at = next(iter(parents[at]), None)
-    wanted = {entry.commit for entry in merges}
-    order = {commit: number for number, commit in enumerate(parents)}
-    seen = set(line_)
-    found: dict[str, list[str]] = {}
-    for commit in reversed(line_):
-        new, pending = [], parents[commit][1:]
-        while pending:
-            other = pending.pop()
-            if other in parents and other not in seen:
-                seen.add(other)
-                new.append(other)
-                pending += parents[other]
-        if commit in wanted:
-            found[commit] = sorted(new, key=order.__getitem__)
-    return found
+def _add_people(
+    repo: Repository,
+    entry: Entry,
+    brought: Brought | None,
+    written: dict[str, Written],
+    note: ApprovalNote | None,
+    is_plain: bool,
+) -> Entry:
+    commits = [written[commit] for commit in brought.commits if commit in written] if brought is not None else []
+    proposers = [each.author for each in commits if not each.is_merge]
+    makers = [person for each in commits if not each.is_merge for person in (each.author, each.committer)]
+    for each in commits:
+        if each.is_merge and not _is_joined(repo, each.tree, each.parents):
+            makers += [each.author, each.committer]
+    parents = (entry.parent or "", *entry.others)
+    if not is_plain and not (
+        entry.is_merge and _is_joined(repo, entry.tree, parents, brought.fork if brought else None)
+    ):
+        makers += [entry.author, entry.committer]
+    noted = [Person(a.by, a.mail or "") for a in note.approvals] if note is not None else []
+    return replace(
+        entry,
+        proposers=tuple(dict.fromkeys(proposers)) or entry.proposers,
+        makers=tuple(person for person in makers if not is_forge(person)),
+        messages=tuple(each.message for each in commits),
+        note=note,
+        noted=tuple(noted),
+        trailed=tuple(parse_person(text) for text in _approved(entry.message)),
+    )
 
 
-def _read_commits(repo: Repository, tip: str, commits: list[str]) -> dict[str, tuple[Person, str, bool]]:
-    """Commit → its author, its message, and whether it is a merge."""
-    if not commits:
-        return {}
-    options = ["-z", "--no-walk=unsorted", "--format=%H%x00%P%x00%aN%x00%aE%x00%B%x00", "--encoding=UTF-8"]
-    options += ["--no-show-signature", "--no-notes", "--no-color", "--stdin"]
-    out = git_beside(repo, tip, ["log", *options], input="".join(f"{commit}\n" for commit in commits).encode())
-    fields = out.decode("utf-8", "replace").split("\0")
-    found = {}
-    for at in range(0, len(fields) - 5, 6):
-        commit, parents, name, mail, message = fields[at : at + 5]
-        found[commit] = Person(name, mail), message.rstrip("\n"), " " in parents
-    return found
+def _is_joined(repo: Repository, tree: str, parents: tuple[str, ...], fork: str | None = None) -> bool:
+    try:
+        return is_joined(repo, tree, parents, fork)
+    except RunstoneError:
+        if repo.shallow:
+            return False  # nobody can tell here
+        raise
+
+
+def _people_of(entry: Entry) -> Iterator[Person]:
+    yield from (entry.committer, entry.author, *entry.proposers, *entry.makers, *entry.noted, *entry.trailed)
+
+
+def _map(entry: Entry, known: Mapping[tuple[str, str], Person]) -> Entry:
+    def find(people: Iterable[Person]) -> tuple[Person, ...]:
+        return tuple(known[person.name, person.mail] for person in people)
+
+    note = entry.note
+    logins = () if note is None else (approval.by for approval in note.approvals)
+    makers = list({(each.mail, each.written): each for each in find(entry.makers)}.values())
+    return replace(
+        entry,
+        committer=known[entry.committer.name, entry.committer.mail],
+        author=known[entry.author.name, entry.author.mail],
+        proposers=tuple(dict.fromkeys(find(entry.proposers))),
+        makers=tuple(makers) if note is None else with_opener(makers, note),
+        noted=tuple(replace(p, login=login) for p, login in zip(find(entry.noted), logins, strict=True)),
+        trailed=tuple(dict.fromkeys(person for person in find(entry.trailed) if person.mail)),
+    )
+
+
+def read_makers(repo: Repository, base: str, head: str) -> tuple[Person, ...]:
+    """Everybody who had a hand in the commits that a request which is still open brings."""
+    _, out = repo.git("rev-list", "--end-of-options", head, f"^{base}")
+    written = read_commits(repo, out.decode().split()).values()
+    people = [person for each in written if not each.is_merge for person in (each.author, each.committer)]
+    for each in written:
+        if each.is_merge and not _is_joined(repo, each.tree, each.parents):
+            people += [each.author, each.committer]
+    mapped = map_people(repo, [person for person in people if not is_forge(person)], find_mailmap(repo, base))
+    return tuple({(each.mail, each.written): each for each in mapped.values()}.values())
+
+
+def _mailmaps(repo: Repository, tip: str, entries: list[Entry]) -> list[str | None]:
+    """The `.mailmap` of each entry's parent; each is looked up only where the file is not the same all along."""
+    if not entries:
+        return []
+    options = ["--literal-pathspecs", "log", "--first-parent", "--diff-merges=first-parent", "--max-count=1"]
+    since = [f"^{entries[0].parent}"] if entries[0].parent is not None else []
+    _, out = repo.git(*options, "--format=%H", "--no-patch", tip, *since, "--", MAILMAP)
+    if not out.strip():
+        return [find_mailmap(repo, entries[0].parent)] * len(entries)
+    cuts = _cuts(repo)
+    return [None if entry.commit in cuts else find_mailmap(repo, entry.parent) for entry in entries]
 
 
 def _approved(message: str) -> list[str]:
-    return _APPROVED.findall(message.partition("\n\n")[2])
+    """Whom the trailers name: those of the last paragraph below the subject, if it holds nothing else."""
+    *above, last = re.split(r"\n[ \t\r]*\n", message.strip())
+    lines = last.split("\n")
+    if not above or _TRAILER.match(lines[0]) is None or not all(map(_TRAILER.match, lines)):
+        return []
+    return [match[1] for match in map(_APPROVED.match, lines) if match is not None]
 
 
 def _cuts(repo: Repository) -> set[str]:
