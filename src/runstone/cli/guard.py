@@ -17,8 +17,9 @@ from runstone.cli.session import Session, pass_session
     runstone guard < updates.txt    lines of `<old> <new> <ref>`, to see what it would say
     """,
 )
+@click.option("--allow-notes", is_flag=True, help="Take notes of approvals, where only a forge's job may push them.")
 @pass_session
-def guard(session: Session) -> None:
+def guard(session: Session, allow_notes: bool) -> None:
     """Judge a push before a shared bare repository takes it.
 
     Reads lines of `<old> <new> <ref>`, as git hands them to a pre-receive hook. Refused are: changes of guarded stages,
@@ -32,7 +33,7 @@ def guard(session: Session) -> None:
 
     admit_quarantine()
     repo = session.workspace.repo
-    refusals = judge_push(repo, parse_updates(repo, sys.stdin))
+    refusals = judge_push(repo, parse_updates(repo, sys.stdin), allow_notes=allow_notes)
     for refusal in refusals:
         click.echo(f"refused {clean(refusal.ref)}: {clean(refusal.why)}", err=True)
     if refusals:

@@ -35,6 +35,7 @@ class BranchesDiffer(UserWarning):
 def default_branch(repo: Repository) -> str:
     """The short name of the default branch: `origin/HEAD`, else `init.defaultBranch`, `main` or `master`, else HEAD's.
 
+    Of a bare repository it is HEAD's, as for everybody who clones it: a push cannot make another branch count.
     Asked at every resolve of an alias, so it reads git's files and starts no process.
 
     Raises:
@@ -47,7 +48,8 @@ def _find(repo: Repository) -> tuple[str, str | None, str | None]:
     """The default branch, and where it is here and on the remote."""
     theirs = f"refs/remotes/{_remote(repo)}"
     origin, head = _target(repo, f"{theirs}/HEAD", f"{theirs}/"), _target(repo, "HEAD")
-    for name in (origin, repo.git_config.get("init.defaultbranch"), "main", "master"):
+    usual = (origin, repo.git_config.get("init.defaultbranch"), "main", "master")
+    for name in (head, *usual) if repo.work_tree is None else usual:
         if name:
             local, remote = _tip(repo, f"refs/heads/{name}"), _tip(repo, f"{theirs}/{name}")
             if local or remote:

@@ -137,16 +137,92 @@ def make_versions_more(repo: Path) -> None:
 
 
 def test_runs_only_grow(ann: Path, push: Push) -> None:
-    """Neither the branch of runs nor the notes lose anything by a push."""
+    """Neither the branch of runs nor the notes lose anything by a push, and nothing is put in front of a run."""
     git("update-ref", "refs/heads/runs", "runs~1", cwd=ann)
     git("branch", "other", "main", cwd=ann)
     assert "it only ever grows" in push("--force", "runs").stderr
     assert "it only ever grows" in push(":runs").stderr
-    git("notes", "--ref=runstone", "add", "-m", "x", "main", cwd=ann)
-    assert 0 == push("refs/notes/runstone").returncode
-    assert "it only ever grows" in push(":refs/notes/runstone").stderr
+    foxtrot = git("commit-tree", "-m", "Front", "main^{tree}", "-p", "main", "-p", "origin/runs", cwd=ann)
+    assert "it only ever grows" in push(f"{foxtrot}:refs/heads/runs").stderr
     assert 0 == push("other").returncode
     assert 0 == push(":other").returncode
+
+
+def test_notes_of_approvals_are_taken_only_where_that_is_allowed(ann: Path, push: Push, plain_team: Team) -> None:
+    """Whoever may push could write one; where they are allowed, they only grow."""
+    git("notes", "--ref=runstone", "add", "-m", "x", "main", cwd=ann)
+    assert "a note would be anybody's word" in push("refs/notes/runstone").stderr
+    plain_team.hook("pre-receive", f"PYTHONPATH='{SOURCE}' exec '{sys.executable}' -m runstone guard --allow-notes")
+    assert 0 == push("refs/notes/runstone").returncode
+    assert "it only ever grows" in push(":refs/notes/runstone").stderr
+
+
+@pytest.mark.parametrize("ref", ["refs/replace/{head}", "refs/remotes/origin/main"])
+def test_what_stands_in_for_other_objects_and_branches_is_refused(ann: Path, push: Push, ref: str) -> None:
+    """A replacement would show an innocent commit where an evil one is."""
+    head = git("rev-parse", "HEAD", cwd=ann)
+    assert (
+        "it would change what the objects or branches here are taken for"
+        in push(f"HEAD:{ref.format(head=head)}").stderr
+    )
+
+
+def test_another_branch_does_not_become_the_default_one(ann: Path, push: Push, plain_team: Team) -> None:
+    """The default branch of a bare repository is where its HEAD leads, whatever is pushed beside it."""
+    git("branch", "-m", "main", "trunk", cwd=plain_team.remote)
+    git("symbolic-ref", "HEAD", "refs/heads/trunk", cwd=plain_team.remote)
+    assert 0 == push("main").returncode
+    write(ann, {PRODUCTION: stage_file(1)}, "Sneak")
+    assert "nobody approved it" in push("main:trunk").stderr
+
+
+def test_a_models_own_policy_guards_its_branch_too(ann: Path, push: Push) -> None:
+    """Also where the project does not review and has no policy of its own."""
+    policy = "schema: runstone/policy/v1\nstages: {Production: {approvals: {count: 1}}}\n"
+    files: dict[str, str | None] = {"runstone.yaml": "promotion: direct\n", "registry/churn/policy.yaml": policy}
+    propose(ann, files, "Guard churn", "promote/policy")
+    merge(ann, "promote/policy")
+    assert 0 == push("main").returncode
+    git("checkout", "-q", "-B", "main", "HEAD~1", cwd=ann)
+    write(ann, {PRODUCTION: stage_file(1)}, "Rewrite")
+    assert "a push that is no fast-forward would take back" in push("--force", "main").stderr
+
+
+def test_nobody_retires_what_is_in_a_guarded_place(ann: Path, push: Push) -> None:
+    """Nor a version that never was, which would use up the numbers."""
+    propose(ann, {PRODUCTION: stage_file(1)}, "Promote churn v1", "promote/1")
+    merge(ann, "promote/1")
+    assert 0 == push("main").returncode
+    for name in ("churn@v1!", "churn@v2!", "churn@v999!"):
+        git("tag", "-a", "-m", "Bye", name, "main", cwd=ann)
+    assert "Propose its demotion first: `runstone demote churn 1`" in push("refs/tags/churn@v1!").stderr
+    assert "there is no such version to retire" in push("refs/tags/churn@v999!").stderr
+    assert 0 == push("refs/tags/churn@v2!").returncode
+
+
+def test_a_version_is_what_its_record_says(ann: Path, push: Push) -> None:
+    """A tag that claims another model's bytes for an honest run is refused."""
+    (ann / "runstone.yaml").write_text("promotion: review\nversions: local\n")
+    make_versions_more(ann)
+    body = git("cat-file", "tag", "churn@v3", cwd=ann).partition("\n\n")[2]
+    digest = next(line for line in body.split("\n") if line.startswith("digest: "))
+    forged = body.replace(digest, f"digest: 'md5:{'0' * 32}.dir'")
+    git("tag", "-f", "-a", "-m", forged, "churn@v3", "churn@v3^{commit}", cwd=ann)
+    done = push("runs", "refs/tags/churn@v3")
+    assert "and the record of its commit does not" in done.stderr
+
+
+def test_a_tag_with_two_objects_is_refused(ann: Path, push: Push) -> None:
+    """Readers would not agree on what it is a version of."""
+    (ann / "runstone.yaml").write_text("promotion: review\nversions: local\n")
+    make_versions_more(ann)
+    text = git("cat-file", "tag", "churn@v3", cwd=ann)
+    other = git("rev-parse", "main", cwd=ann)
+    head, _, body = text.partition("\n\n")
+    (ann / "forged").write_text(f"{head}\nobject {other}\n\n{body}\n")
+    forged = git("hash-object", "-t", "tag", "-w", "--literally", "forged", cwd=ann)
+    git("update-ref", "refs/tags/churn@v3", forged, cwd=ann)
+    assert "its head is not that of a tag which git makes" in push("runs", "refs/tags/churn@v3").stderr
 
 
 def test_a_repository_without_review_takes_what_it_is_given(ann: Path, push: Push, plain_team: Team) -> None:

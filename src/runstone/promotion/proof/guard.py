@@ -4,22 +4,25 @@ version tags that are new, and runs that come on top.
 The same rules as `verify`, applied before instead of after: what it refuses never becomes history.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from runstone import names
-from runstone.errors import InvalidValue, NewerFormat, RecordInvalid
+from runstone.errors import InvalidValue, NewerFormat, RecordInvalid, RunstoneError
 from runstone.git.repository import CONFIG_FILE, Repository
+from runstone.git.runs.branch import Draft
 from runstone.promotion.proof.provenance import read_tag
 from runstone.promotion.proof.verify import Reviewer
 from runstone.promotion.rules.settings import read_config
+from runstone.records.policy import NO_STAGE
 from runstone.registry.branch import default_branch
 from runstone.registry.history.line import read_history
 from runstone.registry.people import NOTES_REF
-from runstone.registry.state import read_policy
+from runstone.registry.state import read_states
 
 _HEADS = "refs/heads/"
 _TAGS = "refs/tags/"
+_NEVER = ("refs/replace/", "refs/remotes/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +59,28 @@ def parse_updates(repo: Repository, lines: Iterable[str]) -> list[Update]:
     return updates
 
 
-def judge_push(repo: Repository, updates: Sequence[Update]) -> list[Refusal]:
+def judge_push(repo: Repository, updates: Sequence[Update], *, allow_notes: bool = False) -> list[Refusal]:
     """What of a push must not be taken; nothing of it, if anything is named.
 
     Args:
         repo: The repository that is pushed to; its refs still are as they were.
         updates: What the push would do.
+        allow_notes: Whether notes of approvals are taken. Whoever may push here may write one, so only where nobody but
+            a forge's job may.
     """
     default = f"{_HEADS}{default_branch(repo)}"
     refused: list[Refusal] = []
     for update in updates:
         if update.ref == default:
             refused += (Refusal(update.ref, why) for why in _branch(repo, update))
+        elif update.ref == NOTES_REF and not allow_notes:
+            step = "To take notes: `runstone guard --allow-notes` in hooks/pre-receive"
+            why = f"approvals are merges here, and a note would be anybody's word. {step}"
+            refused.append(Refusal(update.ref, why))
         elif update.ref in (repo.runs_ref, NOTES_REF):
             refused += (Refusal(update.ref, why) for why in _append_only(repo, update))
+        elif update.ref.startswith(_NEVER) and update.new is not None:
+            refused.append(Refusal(update.ref, "it would change what the objects or branches here are taken for"))
     return [*refused, *_tags(repo, updates)]
 
 
@@ -97,7 +108,7 @@ def _branch(repo: Repository, update: Update) -> Iterator[str]:
 
 
 def _append_only(repo: Repository, update: Update) -> Iterator[str]:
-    if update.old is not None and (update.new is None or _is_behind(repo, update.old, update.new)):
+    if update.old is not None and (update.new is None or not _is_on_line(repo, update.old, update.new)):
         yield "it only ever grows, and this would take something back. Bring what is there first: `runstone sync`"
 
 
@@ -116,7 +127,10 @@ def _tags(repo: Repository, updates: Sequence[Update]) -> Iterator[Refusal]:
             continue
         if update.new is None:
             continue
-        why = _why_no_version(repo, update, key, is_retired, updates)
+        if is_retired:
+            why = _why_not_retired(repo, update, key, number, highest)
+        else:
+            why = _why_no_version(repo, update, key, updates)
         if why is None and not is_retired and number != highest.get(key, 0) + 1:
             why = f"the next version of {names.decode_component(key)} is {highest.get(key, 0) + 1}"
         if why is not None:
@@ -125,16 +139,28 @@ def _tags(repo: Repository, updates: Sequence[Update]) -> Iterator[Refusal]:
             highest[key] = number
 
 
-def _why_no_version(
-    repo: Repository, update: Update, key: str, is_retired: bool, updates: Sequence[Update]
-) -> str | None:
+def _why_not_retired(repo: Repository, update: Update, key: str, number: int, highest: Mapping[str, int]) -> str | None:
+    assert update.new is not None
+    found = repo.objects.find(update.new)
+    if found is None or found[1] != "tag":
+        return "a retirement is an annotated tag, and this is none"
+    if number > highest.get(key, 0):
+        return "there is no such version to retire"
+    tip = repo.refs.read(f"{_HEADS}{default_branch(repo)}")
+    state = None if tip is None else read_states(repo, tip).get(key)
+    if tip is None or state is None or not _is_guarded(repo, tip):
+        return None
+    if state.stage_of(number) == NO_STAGE and not state.aliases_of(number):
+        return None
+    return f"the version is in a guarded place. Propose its demotion first: `runstone demote {key} {number}`"
+
+
+def _why_no_version(repo: Repository, update: Update, key: str, updates: Sequence[Update]) -> str | None:
     assert update.new is not None
     tag = update.ref.removeprefix(_TAGS)
     found = repo.objects.find(update.new)
     if found is None:
         return "its object is not there"
-    if is_retired:
-        return None if found[1] == "tag" else "a retirement is an annotated tag, and this is none"
     try:
         fields, body = read_tag(tag, found)
     except (RecordInvalid, NewerFormat) as error:
@@ -146,6 +172,13 @@ def _why_no_version(
     if fields["object"] not in set(out.decode().split()):
         where = f"its commit {fields['object'][:7]} is not on the branch `{repo.config.branch}`"
         return f"{where}. Send the runs first: `runstone sync`"
+    try:
+        recorded = Draft(repo, fields["object"]).run(body.record)
+    except RunstoneError as error:
+        return str(error)
+    models = {} if recorded is None or recorded.run.id != body.run else {m.path: m.digest for m in recorded.run.models}
+    if models.get(body.path) != body.digest:
+        return f"it says that {body.path} of run {body.run} is {body.digest}, and the record of its commit does not"
     return None
 
 
@@ -153,19 +186,28 @@ def _highest(repo: Repository) -> dict[str, int]:
     found: dict[str, int] = {}
     for ref in repo.refs.list(_TAGS):
         parsed = names.parse_version_tag(ref.removeprefix(_TAGS))
-        if parsed is not None:
+        if parsed is not None and not parsed[2]:
             found[parsed[0]] = max(found.get(parsed[0], 0), parsed[1])
     return found
 
 
 def _is_guarded(repo: Repository, commit: str) -> bool:
-    """Whether anything of the registry needs approvals at a commit; what cannot be read is taken to."""
+    """Whether the registry at a commit is guarded by anything: review, or a policy, be it that of one model."""
     try:
-        policy = read_policy(repo, commit)
-        rules = (rule.approvals for rule in (*policy.stages.values(), *policy.aliases.values()))
-        return read_config(repo, commit).promotion == "review" or any(rule and rule.count for rule in rules)
+        config = read_config(repo, commit)
     except (RecordInvalid, NewerFormat):
         return True
+    tree = repo.objects.commit(commit).tree
+    keys = ["", *(f"{key}/" for key in read_states(repo, commit))]
+    policies = (repo.objects.entry(tree, f"{config.registry}/{key}policy.yaml") for key in keys)
+    return config.promotion == "review" or any(policies)
+
+
+def _is_on_line(repo: Repository, old: str, new: str) -> bool:
+    """Whether a commit's first parents lead to another: then nothing was put in front of that, or taken away."""
+    _, out = repo.git("rev-list", "--first-parent", "--end-of-options", new, f"^{old}")
+    line = out.decode().split()
+    return repo.objects.commit(line[-1]).parents[:1] == (old,) if line else old == new
 
 
 def _is_behind(repo: Repository, old: str, new: str) -> bool:

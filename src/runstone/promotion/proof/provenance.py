@@ -242,6 +242,9 @@ def read_tag(tag: str, found: tuple[str, str, bytes]) -> tuple[dict[str, str], V
     if kind != "tag":
         raise RecordInvalid(where, "it must be an annotated tag that Runstone wrote, but is a plain one")
     head, _, message = data.decode("utf-8", "replace").partition("\n\n")
-    fields = {key: value for key, _, value in (line.partition(" ") for line in head.split("\n"))}
+    pairs = [(key, value) for key, _, value in (line.partition(" ") for line in head.split("\n"))]
+    if [key for key, _ in pairs] != ["object", "type", "tag", "tagger"]:  # of two objects git takes the first
+        raise RecordInvalid(where, "its head is not that of a tag which git makes")
+    fields = dict(pairs)
     body = message.partition("\n\n")[2].partition("\n-----BEGIN ")[0] + "\n"
     return fields, VersionBody.from_document(yaml.load(body, where), where)

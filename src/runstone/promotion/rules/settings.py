@@ -24,9 +24,10 @@ def read_config(repo: Repository, commit: str | None) -> Config:
 
 
 def settings_change(repo: Repository, base: str | None, head: str) -> PolicyChange | None:
-    """The change of `promotion`, `registry` or `branch` between two commits, if there is one.
+    """The change of `promotion`, `registry` or `branch` between two commits, if there is one that guards less.
 
-    What the settings of the base cannot be read for is a change, too: nobody can tell that it is none.
+    To turn review on takes nobody's yes. What the settings of the base cannot be read for is a change, too: nobody can
+    tell that it is none.
 
     Args:
         repo: The repository.
@@ -40,7 +41,8 @@ def settings_change(repo: Repository, base: str | None, head: str) -> PolicyChan
         return None
     try:
         was, now = read_config(repo, base), read_config(repo, head)
-        if (was.promotion, was.registry, was.branch) == (now.promotion, now.registry, now.branch):
+        is_as_strict = now.promotion in (was.promotion, "review")
+        if is_as_strict and (was.registry, was.branch) == (now.registry, now.branch):
             return None
     except (RecordInvalid, NewerFormat):
         pass  # a file that cannot be read guards nothing either
