@@ -218,7 +218,9 @@ def test_on_a_train(tmp_path: Path, say: Say) -> None:
     """With no network a proposal is made here, listed, and pushed once there is one; a remote that refuses is told."""
     ann, rae, remote = share(tmp_path)
     remote.rename(tmp_path / "away.git")
-    assert "could not be used" in say(ann, "promote", "churn", "1", "--stage", "Production", code=1).stderr
+    told = say(ann, "promote", "churn", "1", "--stage", "Production", code=1).stderr
+    assert "could not be asked, so nothing was proposed" in told
+    assert "keep the proposal here meanwhile: `--no-push`" in told
     made = say(ann, "promote", "churn", "1", "--stage", "Production", "--no-push")
     assert "It is here alone. Push it: `runstone proposals refresh 'promote/churn-v1-production'`" in made.stderr
     assert "promote/churn-v1-production" in say(ann, "proposals", "list", "--offline").stdout
