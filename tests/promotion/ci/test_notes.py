@@ -1,5 +1,6 @@
 """Approval notes: written for the merges that lack one, on top of what others have written."""
 
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ from runstone.tracking.workspace import Workspace
 from tests.promotion.merged import ci_checkout, push_file
 from tests.promotion.support import ANN
 from tests.sharing import Team
-from tests.support import git
+from tests.support import SOURCE, git
 
 pytestmark = pytest.mark.ci
 
@@ -128,9 +129,15 @@ def test_jobs_at_once_lose_no_note(plain_team: Team, merges: list[str]) -> None:
         "from tests.promotion.ci.test_notes import note_of; u = Upstream(Workspace.open('.').repo); "
         "sys.stdin.readline(); print(write_note(u, sys.argv[1], note_of(sys.argv[1])))"
     )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (SOURCE, SOURCE.parent)))}
     jobs = [
         subprocess.Popen(
-            [sys.executable, "-c", code, commit], cwd=path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", code, commit],
+            cwd=path,
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for path, commit in zip(paths, merges, strict=True)
     ]
