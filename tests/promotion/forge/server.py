@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -73,7 +74,7 @@ class Change:
     head: str = ""
 
 
-class ForgeServer:
+class ForgeServer(ABC):
     """A forge with one project, its forks, and some people."""
 
     def __init__(self, project: str = "team/churn") -> None:
@@ -131,17 +132,17 @@ class ForgeServer:
 
     # --- for the forges
 
+    @abstractmethod
     def answer(self, asked: Asked, account: str | None) -> Answer:
         """The answer to a call of somebody, or of nobody."""
-        raise NotImplementedError
 
+    @abstractmethod
     def account(self, asked: Asked) -> str | None:
         """Whose token is sent; raises `Refused` if it is nobody's."""
-        raise NotImplementedError
 
+    @abstractmethod
     def not_found(self) -> Refused:
         """The answer where there is nothing, or nothing that may be seen."""
-        raise NotImplementedError
 
     def new_id(self) -> int:
         """A number that was not given before."""

@@ -6,6 +6,7 @@ from runstone.errors import ForgeFailed, ForgeTokenMissing
 from runstone.promotion.forge import Patience, Request
 from runstone.records.approval import Approval, ApprovalNote
 from tests.promotion.forge.conftest import HEAD, HURRY, Double
+from tests.promotion.forge.gitea_server import GiteaServer
 from tests.promotion.forge.server import Answer, Fault
 
 BRANCH = "promote/churn-v4-production"
@@ -285,9 +286,7 @@ def test_garbage_is_no_bug_of_ours(double: Double, text: bytes) -> None:
 
 def test_the_token_goes_to_no_other_host(double: Double) -> None:
     """A redirect to another server is not followed there with the token."""
-    from tests.promotion.forge.server import ForgeServer
-
-    with ForgeServer() as other:
+    with GiteaServer() as other:
         for status in (301, 302, 307):
             double.server.fail(status, b"", headers={"Location": f"{other.url}/api/steal"}, times=1)
             with pytest.raises(ForgeFailed):
