@@ -281,7 +281,8 @@ class Cache:
             return False  # removed at this moment
         except PermissionError:
             pass  # another user's, in a shared cache
-        return True
+        # The system may have found the file by this path before it was put out of the way, and its time been set after.
+        return size_of(path) == size
 
     def _known_size(self, entry: Descriptor) -> int:
         size = entry.size if entry.size is not None else self.size(entry.md5)
