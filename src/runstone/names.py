@@ -15,7 +15,7 @@ MAX_NAME = 500
 MAX_COMPONENT = 150
 """Bytes one component of a ref or path may have; file systems stop at 255, `.lock` and others need room."""
 
-_RUN_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,98}[a-z0-9_-]")
+_RUN_ID = r"[a-z0-9][a-z0-9._-]{0,98}[a-z0-9_-]"  # compiled by `re` when first used
 _WINDOWS_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _REF_UNSAFE = re.compile(r"[\x00-\x20\x7f~^:?*\[\\/%@<>|\"]")
 _VERSION_TAG = re.compile(r"(?P<model>.+)@v(?P<version>[1-9][0-9]{0,17})(?P<retired>!?)", re.DOTALL)
@@ -66,7 +66,7 @@ def check_run_id(run_id: object) -> str:
     A run id is 32 hex digits, or a key of the user's own: 2 to 100 lower-case letters, digits and
     `.`, `_`, `-`, beginning with a letter or digit.
     """
-    if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id) or ".." in run_id:
+    if not isinstance(run_id, str) or not re.fullmatch(_RUN_ID, run_id) or ".." in run_id:
         raise InvalidName(
             "run id",
             str(run_id),

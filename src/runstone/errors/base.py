@@ -59,3 +59,10 @@ def indented(text: str) -> str:
     """Other programs' words, up to ten lines of them, as a message holds them."""
     lines = [f"  {line}" for line in text.splitlines()]
     return "\n".join([*lines[:10], "  …"] if len(lines) > 10 else lines)
+
+
+def quoted(text: object) -> str:
+    """Text as one word of a shell command. The library is imported here, since most starts make no such message."""
+    from shlex import quote
+
+    return quote(str(text))

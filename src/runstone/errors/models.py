@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
 
-from runstone.errors.base import RunstoneError, UsageError, indented, some
+from runstone.errors.base import RunstoneError, UsageError, indented, quoted, some
 from runstone.errors.runs import RunIsLive
 
 
@@ -103,7 +102,7 @@ class ModelEmpty(ModelNotFound):
 
     def __init__(self, name: str) -> None:
         super().__init__(name, [])
-        step = f"Register one: `runstone register {quote(name)} --run RUN`"
+        step = f"Register one: `runstone register {quoted(name)} --run RUN`"
         self.args = (f"{name} has no version yet, so there is none to point at. {step}",)
 
 
@@ -114,7 +113,7 @@ class ModelRenamed(ModelNotFound):
         super().__init__(name, [present])
         self.present = present
         self.args = (
-            f"The model {name!r} is called {present!r} now. Use that name: `runstone models show {quote(present)}`",
+            f"The model {name!r} is called {present!r} now. Use that name: `runstone models show {quoted(present)}`",
         )
 
 
@@ -123,7 +122,7 @@ class ModelHasNoVersion(ModelNotFound):
 
     def __init__(self, name: str) -> None:
         super().__init__(name, [name])
-        self.args = (f"The model {name!r} has no version. Register one: `runstone register {quote(name)} RUN/PATH`",)
+        self.args = (f"The model {name!r} has no version. Register one: `runstone register {quoted(name)} RUN/PATH`",)
 
 
 class VersionNotFound(RunstoneError):

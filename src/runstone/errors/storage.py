@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
 
-from runstone.errors.base import RunstoneError, some
+from runstone.errors.base import RunstoneError, quoted, some
 
 
 class NotARepository(RunstoneError):
@@ -27,7 +26,7 @@ class RepositoryMoved(RunstoneError):
         self.path, self.named = path, named
         super().__init__(
             f"{path} is a linked work tree of a repository that is no longer at {named}. If that was moved, tell it "
-            f"where this is: `git -C WHERE_IT_IS_NOW worktree repair {quote(str(path))}`"
+            f"where this is: `git -C WHERE_IT_IS_NOW worktree repair {quoted(path)}`"
         )
 
 

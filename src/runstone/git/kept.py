@@ -13,7 +13,7 @@ from pathlib import Path
 
 from runstone.errors import RefBlocked, RefMoved
 from runstone.git.files import sync_file
-from runstone.git.objectlog import Logged, disown, list_logs, machine, read_log, read_moves
+from runstone.git.objectlog import Logged, disown, list_logs, log_names, machine, read_log, read_moves
 from runstone.git.objects import is_object_id
 from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
@@ -92,7 +92,7 @@ def sweep(repo: Repository, *, everything: bool = False) -> int:
         try:
             age = time.time() - path.stat().st_mtime
             if not everything:
-                if _boot_of(path) != present or age < _AGE_S:
+                if _boot_of(path.name) != present or age < _AGE_S:
                     continue
                 if age < _OLD_AGE_S:
                     if time.monotonic() - now > _BUDGET_S:
@@ -154,18 +154,20 @@ def is_ancestor(repo: Repository, commit: str, tip: str) -> bool:
     return code == 0
 
 
-def _boot_of(path: Path) -> str:
-    return path.name.partition("~")[0].partition("-")[2]
+def _boot_of(name: str) -> str:
+    return name.partition("~")[0].partition("-")[2]
 
 
 def _left_by_another_boot(repo: Repository) -> list[Path]:
     """The logs to look at. Those of a machine that shares the disk and may live are left to it, for a while."""
     host, present = machine()
-    limit = time.time() - _FOREIGN_AGE_S
+    folder, limit = repo.object_log.folder, time.time() - _FOREIGN_AGE_S
+    if all(_boot_of(name) == present for name in log_names(folder)):
+        return []
     found = []
-    for path in list_logs(repo.object_log.folder):
+    for path in list_logs(folder):
         try:
-            if _boot_of(path) != present and (path.name.startswith(f"{host}-") or path.stat().st_mtime < limit):
+            if _boot_of(path.name) != present and (path.name.startswith(f"{host}-") or path.stat().st_mtime < limit):
                 found.append(path)
         except FileNotFoundError:
             continue

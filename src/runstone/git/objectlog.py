@@ -131,12 +131,16 @@ def machine() -> tuple[str, str]:
 
 def list_logs(folder: Path) -> list[Path]:
     """The files of the log, oldest first."""
+    return [folder / name for name in sorted(log_names(folder), key=lambda name: name.split("~")[1:])]
+
+
+def log_names(folder: Path) -> list[str]:
+    """The names of the files of the log, in no order: as text, since every write looks at all of them."""
     try:
         with os.scandir(folder) as found:
-            names = [entry.name for entry in found if entry.name.endswith(SUFFIX)]
+            return [entry.name for entry in found if entry.name.endswith(SUFFIX)]
     except FileNotFoundError:
         return []
-    return [folder / name for name in sorted(names, key=lambda name: name.split("~")[1:])]
 
 
 def read_moves(path: Path) -> list[tuple[str, str | None, str | None]]:

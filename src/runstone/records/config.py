@@ -8,7 +8,7 @@ from runstone.records.upgrade import check_format
 
 SCHEMA = "runstone/config/v1"
 _FORGES = ("github", "gitlab", "gitea")
-_WEB = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+(/[A-Za-z0-9._~/-]*)?")
+_WEB = r"https?://[A-Za-z0-9._\[\]:-]+(/[A-Za-z0-9._~/-]*)?"
 
 
 class SecretRules(NamedTuple):
@@ -127,6 +127,6 @@ def _take_forge(reader: Reader) -> ForgeSetting:
     kind, url = reader.need("kind", str), reader.need("url", str)
     if kind not in _FORGES:
         raise reader.fail("kind", f"must be one of {', '.join(_FORGES)}, but is {show(kind)}")
-    if _WEB.fullmatch(url) is None:
+    if re.fullmatch(_WEB, url) is None:
         raise reader.fail("url", f"must be the address of a forge such as https://git.example.org, but is {show(url)}")
     return ForgeSetting(kind, url)
