@@ -37,6 +37,17 @@ def make_repository(path: Path, *, commit: bool = True) -> Path:
     return path
 
 
+def sign_with_key(repo: Path, mail: str, folder: Path) -> Path:
+    """Have git sign with a new key of ssh, which is that of an address; nothing is signed unasked. Returns the key."""
+    key, allowed = folder / "key", folder / "allowed"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    allowed.write_text(f"{mail} {key.with_suffix('.pub').read_text()}")
+    settings = {"gpg.format": "ssh", "user.signingKey": str(key), "gpg.ssh.allowedSignersFile": str(allowed)}
+    for name, value in settings.items():
+        git("config", name, value, cwd=repo)
+    return key
+
+
 def run_python(
     code: str | Path,
     *arguments: str,

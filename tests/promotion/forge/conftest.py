@@ -15,7 +15,7 @@ from tests.promotion.forge.server import ForgeServer
 from tests.support import git
 
 HURRY = Patience(timeout_s=10, attempts=3, pause_s=0.01, most_s=2)
-HEAD = "a" * 40
+HEAD, BRANCH = "a" * 40, "promote/churn-v4-production"
 KINDS: dict[str, tuple[type[ForgeServer], str, str]] = {
     "github": (GitHubServer, "GITHUB_SERVER_URL", "GITHUB_TOKEN"),
     "gitlab": (GitLabServer, "GITLAB_URL", "GITLAB_TOKEN"),
@@ -37,7 +37,7 @@ class Double:
         assert found is not None
         return found
 
-    def propose(self, branch: str = "promote/churn-v4-production", commit: str = HEAD, title: str = "Promote") -> int:
+    def propose(self, branch: str = BRANCH, commit: str = HEAD, title: str = "Promote") -> int:
         """Push a branch and open a request for it."""
         self.server.push(branch, commit)
         return self.forge().open_request(Request(title, "Body", branch, "main")).number

@@ -14,7 +14,6 @@ class GiteaServer(ForgeServer):
     """One project on Gitea."""
 
     is_installation = False
-    merge_texts = ("", "")
 
     def __init__(self, project: str = "team/churn") -> None:
         super().__init__(project)
@@ -54,11 +53,6 @@ class GiteaServer(ForgeServer):
             }
         )
 
-    def merge(self, number: int, by: str, commit: str, at: str = "2026-11-22T12:00:00Z") -> None:
-        """Somebody merges a request on its page."""
-        change = self.change(number)
-        change.state, change.merged_by, change.merged_at, change.merge_commit = "closed", by, at, commit
-
     def comment(self, number: int, by: str, body: str) -> dict[str, Any]:
         """Somebody writes a comment."""
         i = self.new_id()
@@ -94,15 +88,15 @@ class GiteaServer(ForgeServer):
             case ("POST", "pulls"):
                 return self._open(asked, account or "")
             case ("GET", "pulls", number):
-                return Answer(200, self._document(self._find(number)))
+                return Answer(200, self._document(self.find(number)))
             case ("PATCH", "pulls", number):
-                return self._edit(asked, self._find(number))
+                return self._edit(asked, self.find(number))
             case ("POST", "pulls", number, "merge"):
-                return self._merge(asked, self._find(number), account or "")
+                return self._merge(asked, self.find(number), account or "")
             case ("GET", "pulls", number, "reviews"):
-                return self._paged(self._find(number).reviews, asked)
+                return self._paged(self.find(number).reviews, asked)
             case ("POST", "pulls", number, "requested_reviewers"):
-                change = self._find(number)
+                change = self.find(number)
                 for login in asked.body["reviewers"]:
                     if login not in self.people:
                         raise Refused(404, {"message": f"UserNotExist: user does not exist [name: {login}]"})
@@ -115,10 +109,10 @@ class GiteaServer(ForgeServer):
                 return Answer(201, {"id": self.labels[asked.body["name"]], "name": asked.body["name"]})
             case ("POST", "issues", number, "labels"):
                 names = {i: name for name, i in self.labels.items()}
-                self._find(number).labels += [names[i] for i in asked.body["labels"]]
+                self.find(number).labels += [names[i] for i in asked.body["labels"]]
                 return Answer(200, [])
             case ("GET", "issues", number, "comments"):
-                return Answer(200, self._find(number).comments)  # all at once, whatever page is asked for
+                return Answer(200, self.find(number).comments)  # all at once, whatever page is asked for
             case ("POST", "issues", number, "comments"):
                 return Answer(201, self.comment(int(number), account or "", asked.body["body"]))
             case ("PATCH", "issues", "comments", which):
@@ -179,12 +173,6 @@ class GiteaServer(ForgeServer):
         if account is None:
             raise Refused(401, {"message": "token is required"})
         return account
-
-    def _find(self, number: str) -> Change:
-        for change in self.changes:
-            if str(change.number) == number:
-                return change
-        raise self.not_found()
 
     def _user(self, login: str) -> dict[str, Any]:
         mail = self.people.get(login) or f"{login}@noreply.{self.host.partition(':')[0]}"

@@ -47,11 +47,6 @@ class GitHubServer(ForgeServer):
             }
         )
 
-    def merge(self, number: int, by: str, commit: str, at: str = "2026-11-22T12:00:00Z") -> None:
-        """Somebody merges a request on its page."""
-        change = self.change(number)
-        change.state, change.merged_by, change.merged_at, change.merge_commit = "closed", by, at, commit
-
     def answer(self, asked: Asked, account: str | None) -> Answer:
         """Every call that is known."""
         if asked.path == "/api/graphql":
@@ -83,23 +78,23 @@ class GitHubServer(ForgeServer):
             case ("POST", "pulls"):
                 return self._open(asked, account or "")
             case ("GET", "pulls", number):
-                return Answer(200, self._pull(self._find(number), whole=True))
+                return Answer(200, self._pull(self.find(number), whole=True))
             case ("PATCH", "pulls", number):
-                return self._edit(asked, self._find(number))
+                return self._edit(asked, self.find(number))
             case ("PUT", "pulls", number, "merge"):
-                return self._merge(asked, self._find(number), account or "")
+                return self._merge(asked, self.find(number), account or "")
             case ("GET", "pulls", number, "reviews"):
-                items, headers = self.page(self._find(number).reviews, asked, "per_page")
+                items, headers = self.page(self.find(number).reviews, asked, "per_page")
                 return Answer(200, items, headers)
             case ("POST", "pulls", number, "requested_reviewers"):
-                return self._invite(asked, self._find(number))
+                return self._invite(asked, self.find(number))
             case ("POST", "issues", number, "labels"):
-                change = self._find(number)
+                change = self.find(number)
                 given = asked.body if isinstance(asked.body, list) else asked.body["labels"]
                 change.labels += [label for label in given if label not in change.labels]
                 return Answer(200, [{"name": label} for label in change.labels])
             case ("GET", "issues", number, "comments"):
-                items, headers = self.page(self._find(number).comments, asked, "per_page")
+                items, headers = self.page(self.find(number).comments, asked, "per_page")
                 return Answer(200, items, headers)
             case ("POST", "issues", number, "comments"):
                 return Answer(201, self.comment(int(number), account or "", asked.body["body"]))
@@ -189,7 +184,6 @@ class GitHubServer(ForgeServer):
         return Answer(200, {"sha": "c" * 40, "merged": True, "message": "Pull Request successfully merged"})
 
     allows_merge_commits = True
-    merge_texts = ("", "")
 
     def _invite(self, asked: Asked, change: Change) -> Answer:
         for login in asked.body.get("reviewers", []):
@@ -214,12 +208,6 @@ class GitHubServer(ForgeServer):
         change = self.change(number)
         change.draft = which == "convertPullRequestToDraft"
         return Answer(200, {"data": {which: {"clientMutationId": None, "pullRequest": {"isDraft": change.draft}}}})
-
-    def _find(self, number: str) -> Change:
-        for change in self.changes:
-            if str(change.number) == number:
-                return change
-        raise self.not_found()
 
     def _invalid(self, error: dict[str, str]) -> None:
         raise Refused(422, {"message": "Validation Failed", "errors": [error], "status": "422"})

@@ -15,7 +15,6 @@ class GitLabServer(ForgeServer):
 
     tells_when_approved = True
     merges_by = "merge"  # or "ff": no merge commit
-    merge_texts = ("", "")
 
     def __init__(self, project: str = "team/churn") -> None:
         super().__init__(project)
@@ -38,6 +37,10 @@ class GitLabServer(ForgeServer):
     def not_found(self) -> Refused:
         """GitLab does not tell the two apart."""
         return Refused(404, {"message": "404 Project Not Found"})
+
+    def no_change(self) -> Refused:
+        """As the API words it."""
+        return Refused(404, {"message": "404 Not found"})
 
     def approve(self, number: int, by: str, at: str, commit: str | None = None) -> None:
         """Somebody approves a request."""
@@ -109,26 +112,26 @@ class GitLabServer(ForgeServer):
             case ("GET", "merge_requests"):
                 return self._list(asked)
             case ("GET", "merge_requests", number):
-                return Answer(200, self._document(self._find(number)))
+                return Answer(200, self._document(self.find(number)))
             case ("PUT", "merge_requests", number):
-                return self._edit(asked, self._find(number))
+                return self._edit(asked, self.find(number))
             case ("PUT", "merge_requests", number, "merge"):
-                return self._merge(asked, self._find(number), account or "")
+                return self._merge(asked, self.find(number), account or "")
             case ("GET", "merge_requests", number, "approvals"):
-                each = self._find(number).reviews
+                each = self.find(number).reviews
                 hidden = [{"user": review["user"]} for review in each]
                 return Answer(200, {"iid": int(number), "approved_by": each if self.tells_when_approved else hidden})
             case ("GET", "merge_requests", number, "versions"):
-                versions = self.versions[self._find(number).number]
+                versions = self.versions[self.find(number).number]
                 items = [{"id": i, "head_commit_sha": h, "created_at": at} for i, (h, at) in enumerate(versions)]
                 return self._paged(items[::-1], asked)
             case ("GET", "merge_requests", number, "notes"):
-                notes = self._find(number).comments
+                notes = self.find(number).comments
                 return self._paged(notes if asked.query.get("sort") == "asc" else notes[::-1], asked)
             case ("POST", "merge_requests", number, "notes"):
                 return Answer(201, self.comment(int(number), account or "", asked.body["body"]))
             case ("PUT", "merge_requests", number, "notes", which):
-                note = next((n for n in self._find(number).comments if str(n["id"]) == which), None)
+                note = next((n for n in self.find(number).comments if str(n["id"]) == which), None)
                 if note is None:
                     raise Refused(404, {"message": "404 Note Not Found"})
                 note["body"] = asked.body["body"]
@@ -212,12 +215,6 @@ class GitLabServer(ForgeServer):
 
     def _id(self, path: str) -> int:
         return self.ids.setdefault(path, 11 + len(self.ids))
-
-    def _find(self, number: str) -> Change:
-        for change in self.changes:
-            if str(change.number) == number:
-                return change
-        raise Refused(404, {"message": "404 Not found"})
 
     def _user(self, name: str) -> dict[str, Any]:
         names = list(self.people)

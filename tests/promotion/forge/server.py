@@ -77,6 +77,8 @@ class Change:
 class ForgeServer(ABC):
     """A forge with one project, its forks, and some people."""
 
+    merge_texts = ("", "")  # of the last merge: its title and its body
+
     def __init__(self, project: str = "team/churn") -> None:
         self.project = project
         self.tokens = {"s3cret-token": "kim"}
@@ -130,6 +132,15 @@ class ForgeServer(ABC):
         """The calls of a verb whose path holds a text."""
         return [asked for asked in self.asked if asked.verb == verb and text in asked.path]
 
+    def merge(self, number: int, by: str, commit: str, at: str = "2026-11-22T12:00:00Z") -> None:
+        """Somebody merges a request on its page."""
+        change = self.change(number)
+        change.state, change.merged_by, change.merged_at, change.merge_commit = "closed", by, at, commit
+
+    @abstractmethod
+    def comment(self, number: int, by: str, body: str) -> dict[str, Any]:
+        """Somebody writes a comment."""
+
     # --- for the forges
 
     @abstractmethod
@@ -143,6 +154,17 @@ class ForgeServer(ABC):
     @abstractmethod
     def not_found(self) -> Refused:
         """The answer where there is nothing, or nothing that may be seen."""
+
+    def no_change(self) -> Refused:
+        """The answer where no request has a number."""
+        return self.not_found()
+
+    def find(self, number: str) -> Change:
+        """The request of an address."""
+        for change in self.changes:
+            if str(change.number) == number:
+                return change
+        raise self.no_change()
 
     def new_id(self) -> int:
         """A number that was not given before."""

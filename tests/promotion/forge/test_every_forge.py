@@ -5,11 +5,10 @@ import pytest
 from runstone.errors import ForgeFailed, ForgeTokenMissing
 from runstone.promotion.forge import Patience, Request
 from runstone.records.approval import Approval, ApprovalNote
-from tests.promotion.forge.conftest import HEAD, HURRY, Double
+from tests.promotion.forge.conftest import BRANCH, HEAD, HURRY, Double
 from tests.promotion.forge.gitea_server import GiteaServer
 from tests.promotion.forge.server import Answer, Fault
 
-BRANCH = "promote/churn-v4-production"
 REQUEST = Request("Promote churn v4", "| a | b |\n", BRANCH, "main", labels=("model", "v4"), reviewers=("ada",))
 MARKER = "<!-- runstone report -->"
 
@@ -108,7 +107,7 @@ def test_merging_takes_only_what_was_looked_at(double: Double) -> None:
     assert 409 == caught.value.status
     merged = forge.merge_request(1, head=HEAD, title="Merge proposal", message="Approved-by: A <a@x.org>")
     assert ("merged", "c" * 40, HEAD) == (merged.state, merged.merge_commit, merged.head_commit)
-    assert ("Merge proposal", "Approved-by: A <a@x.org>") == double.server.merge_texts  # type: ignore[attr-defined]  # each has it
+    assert ("Merge proposal", "Approved-by: A <a@x.org>") == double.server.merge_texts
 
 
 def test_approvals_tell_who_when_and_of_what(double: Double) -> None:
@@ -116,7 +115,7 @@ def test_approvals_tell_who_when_and_of_what(double: Double) -> None:
     double.propose()
     double.approve(1, "ada")
     double.approve(1, "bo", "2026-11-22T11:30:00Z")
-    double.server.merge(1, "ada", "c" * 40)  # type: ignore[attr-defined]  # each has it
+    double.server.merge(1, "ada", "c" * 40)
     forge = double.forge()
     ten = 1795345200000
     expected = ApprovalNote(
@@ -137,7 +136,7 @@ def test_approvals_tell_who_when_and_of_what(double: Double) -> None:
 def test_an_approval_after_the_merge_does_not_count(double: Double) -> None:
     """What was not approved when it was merged is not approved by a later word."""
     double.propose()
-    double.server.merge(1, "kim", "c" * 40)  # type: ignore[attr-defined]  # each has it
+    double.server.merge(1, "kim", "c" * 40)
     double.approve(1, "ada", "2026-11-22T13:00:00Z")
     note = double.forge().approvals(1)
     assert note is not None
@@ -151,7 +150,7 @@ def test_a_commit_that_came_by_no_request(double: Double) -> None:
     assert (None, None) == (forge.request_of_commit("e" * 40), forge.approvals("f" * 40))
     double.propose()
     double.server.change(1).base = "staging"
-    double.server.merge(1, "ada", "d" * 40)  # type: ignore[attr-defined]  # each has it
+    double.server.merge(1, "ada", "d" * 40)
     assert None is forge.request_of_commit("d" * 40)
 
 
@@ -159,9 +158,9 @@ def test_a_comment_is_updated_in_place(double: Double) -> None:
     """One comment of ours holds the marker, however often it is written and whatever others write."""
     double.propose()
     server = double.server
-    server.comment(1, "eve", f"{MARKER}\nAll is well")  # type: ignore[attr-defined]  # each has it
+    server.comment(1, "eve", f"{MARKER}\nAll is well")
     for i in range(3):
-        server.comment(1, "ada", f"talk {i}")  # type: ignore[attr-defined]  # each has it
+        server.comment(1, "ada", f"talk {i}")
     server.page_size = 2
     first = double.forge().comment(1, "Report 1", MARKER)
     second = double.forge().comment(1, f"Report 2\n{MARKER}", MARKER)

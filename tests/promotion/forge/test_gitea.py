@@ -3,10 +3,8 @@
 import pytest
 
 from runstone.promotion.forge import Request
-from tests.promotion.forge.conftest import HEAD, Double, Make
+from tests.promotion.forge.conftest import BRANCH, HEAD, Double, Make
 from tests.promotion.forge.gitea_server import GiteaServer
-
-BRANCH = "promote/churn-v4-production"
 
 
 @pytest.fixture

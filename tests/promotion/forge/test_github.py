@@ -4,10 +4,8 @@ import pytest
 
 from runstone.errors import ForgeFailed
 from runstone.promotion.forge import Request
-from tests.promotion.forge.conftest import HEAD, Double, Make
+from tests.promotion.forge.conftest import BRANCH, HEAD, Double, Make
 from tests.promotion.forge.github_server import GitHubServer
-
-BRANCH = "promote/churn-v4-production"
 
 
 @pytest.fixture

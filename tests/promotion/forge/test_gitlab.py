@@ -3,11 +3,9 @@
 import pytest
 
 from runstone.promotion.forge import Request
-from tests.promotion.forge.conftest import HEAD, Double, Make
+from tests.promotion.forge.conftest import BRANCH, HEAD, Double, Make
 from tests.promotion.forge.gitlab_server import GitLabServer
 from tests.support import git
-
-BRANCH = "promote/churn-v4-production"
 
 
 @pytest.fixture

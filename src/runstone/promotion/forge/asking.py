@@ -85,6 +85,15 @@ class Asker:
                 raise self.failed(what, failure)
         raise AssertionError("unreachable")
 
+    def look(self, what: str, call: Callable[[], T], without: tuple[int, ...] = (401, 403, 404)) -> T | None:
+        """As `ask`, of what may be missing or hidden: None where the forge refuses with one of these statuses."""
+        try:
+            return self.ask(what, call)
+        except ForgeFailed as error:
+            if error.status not in without:
+                raise
+            return None
+
     def attempt(self, what: str, call: Callable[[], T], troubles: list[str]) -> T | None:
         """Make a call that the request does not depend on; what the forge says against it joins the troubles."""
         try:
@@ -157,6 +166,20 @@ def raised_in(error: BaseException, *packages: str) -> bool:
     while trace.tb_next is not None:
         trace = trace.tb_next
     return str(trace.tb_frame.f_globals.get("__name__", "")).split(".")[0] in packages
+
+
+def explain_requests(error: Exception, patience: Patience) -> Failure | None:
+    """What an exception of the library `requests`, through which two of the client libraries talk, means."""
+    import requests
+
+    if isinstance(error, requests.Timeout):
+        return no_answer(patience)
+    return Failure(None, str(error)) if isinstance(error, requests.RequestException) else None
+
+
+def no_answer(patience: Patience) -> Failure:
+    """None came in time."""
+    return Failure(None, f"no answer in {patience.timeout_s:g} s")
 
 
 def spoken(message: Any) -> str:

@@ -4,35 +4,37 @@ Of reviews only those count that Gitea calls official: of people who may write t
 protection names.
 """
 
-from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
-from runstone.errors import ForgeFailed
 from runstone.promotion.forge import gitea_api
 from runstone.promotion.forge.asking import (
     Failure,
     Unreadable,
     need,
+    no_answer,
     object_id,
     real_mail,
     seconds_asked,
     spoken,
     time_ms,
 )
-from runstone.promotion.forge.base import ForgeBase, StateFilter, drop_draft, pick_comment, pick_merged, with_marker
+from runstone.promotion.forge.base import Change, Comment, StateFilter, Thread, make_note, pick_merged
+from runstone.promotion.forge.drafts import DraftsByTitle, drop_draft
 from runstone.promotion.forge.protocol import ForgeKind, Request, RequestInfo, RequestState
 from runstone.promotion.forge.servers import api_url
-from runstone.promotion.forge.url import quote_part, quote_path
+from runstone.promotion.forge.url import quote_path
 from runstone.records.approval import Approval, ApprovalNote
 
 _LABEL_COLOUR = "#5319e7"
 
 
-class Gitea(ForgeBase):
+class Gitea(DraftsByTitle):
     """A project on Gitea or Forgejo."""
 
     kind: ClassVar[ForgeKind] = "gitea"
+    _requests = "pulls"
+    _draft = "WIP:"
 
     def get_request(self, number: int) -> RequestInfo:
         """One pull request."""
@@ -51,54 +53,25 @@ class Gitea(ForgeBase):
     def _create(self, request: Request) -> RequestInfo:
         head = self._plain_head(request.head)
         document = {
-            "title": _mark_draft(request.title, request.draft),
+            "title": self._mark_draft(request.title, request.draft),
             "body": request.body,
             "head": head,
             "base": request.base,
         }
         made = self._send(f"open a request for {head}", "POST", "/pulls", document, again=False)
-        return self._add(self._info(made), request.labels, request.reviewers)
+        return self._complete(self._info(made), request)
 
-    def update_request(
-        self,
-        number: int,
-        *,
-        title: str | None = None,
-        body: str | None = None,
-        base: str | None = None,
-        labels: tuple[str, ...] = (),
-        reviewers: tuple[str, ...] = (),
-        draft: bool | None = None,
-    ) -> RequestInfo:
-        """Change what is named of a pull request."""
-        what = f"change request #{number}"
-        self.place.need_token(what)
-        changes: dict[str, Any] = {"body": body, "base": base}
-        if title is not None or draft is not None:
-            old = self.get_request(number)
-            changes["title"] = _mark_draft(old.title if title is None else title, old.draft if draft is None else draft)
+    def _change(self, number: int, change: Change, what: str) -> RequestInfo:
+        changes = {"body": change.body, "base": change.base, "title": self._new_title(number, change)}
         changes = {key: value for key, value in changes.items() if value is not None}
         if changes:
             self._send(what, "PATCH", f"/pulls/{number}", changes)
-        return self._add(self.get_request(number), labels, reviewers)
+        return self._complete(self.get_request(number), change)
 
-    def _add(self, info: RequestInfo, labels: tuple[str, ...], reviewers: tuple[str, ...]) -> RequestInfo:
-        """Add what is not there yet; what cannot be added does not undo the request."""
-        troubles: list[str] = []
-        new = [label for label in dict.fromkeys(labels) if label not in info.labels]
-        if new:
-            self._asker.attempt(f"add the labels {', '.join(new)}", lambda: self._label(info.number, new), troubles)
-        path = f"/pulls/{info.number}/requested_reviewers"
-        for name in dict.fromkeys(each.removeprefix("@") for each in reviewers):
-            if name in info.reviewers or name == info.author:
-                continue
-            try:
-                self._send(f"ask {name} to review", "POST", path, {"reviewers": [name]})
-            except ForgeFailed as error:
-                troubles.append(f"{self.name} did not ask {name} to review: {' '.join(error.words.split())}")
-        if new or reviewers:
-            info = self.get_request(info.number)
-        return replace(info, troubles=tuple(troubles))
+    def _complete(self, info: RequestInfo, asked: Request | Change) -> RequestInfo:
+        return self._add(
+            info, asked, [], label=partial(self._label, info.number), invite=partial(self._invite, info.number)
+        )
 
     def _label(self, number: int, labels: list[str]) -> None:
         """Labels have numbers here, and one that the project does not have is made first."""
@@ -110,37 +83,26 @@ class Gitea(ForgeBase):
         ids = {"labels": [known[name] for name in labels]}
         self._send("add labels", "POST", f"/issues/{number}/labels", ids)
 
-    def close_request(self, number: int) -> RequestInfo:
-        """Close a pull request without merging it."""
-        what = f"close request #{number}"
-        self.place.need_token(what)
-        self._send(what, "PATCH", f"/pulls/{number}", {"state": "closed"})
-        return self.get_request(number)
+    def _invite(self, number: int, name: str) -> None:
+        self._send(f"ask {name} to review", "POST", f"/pulls/{number}/requested_reviewers", {"reviewers": [name]})
 
-    def merge_request(self, number: int, *, head: str, title: str = "", message: str = "") -> RequestInfo:
-        """Merge a pull request with a merge commit."""
-        what = f"merge request #{number}"
-        self.place.need_token(what)
-        document = {"Do": "merge", "head_commit_id": self._full_id(head)}
-        document |= {"MergeTitleField": title} if title else {}
-        document |= {"MergeMessageField": message} if message else {}
+    def _close(self, number: int, what: str) -> None:
+        self._send(what, "PATCH", f"/pulls/{number}", {"state": "closed"})
+
+    def _merge(self, number: int, head: str, title: str, message: str, what: str) -> None:
+        texts = {"MergeTitleField": title, "MergeMessageField": message}
+        document = {"Do": "merge", "head_commit_id": head, **{key: text for key, text in texts.items() if text}}
         self._send(what, "POST", f"/pulls/{number}/merge", document, again=False)
-        return self.get_request(number)
 
     def request_of_commit(self, oid: str) -> RequestInfo | None:
         """The merged pull request that became a commit of the default branch."""
         what = f"find the request that became {oid[:7]}"
-        try:
-            found = self._get(what, f"/commits/{self._full_id(oid)}/pull")
-        except ForgeFailed as error:
-            if error.status != 404:
-                raise
-            self._default_branch  # noqa: B018  # raises if it is the project that is not found
-            return None
-        return pick_merged([self._info(found)], oid, self._default_branch)
+        path = f"{self._root}/commits/{self._full_id(oid)}/pull"
+        found = self._asker.look(what, lambda: need(self._api.get(path), dict, "content"), (404,))
+        default = self._default_branch  # raises if it is the project that is not found
+        return None if found is None else pick_merged([self._info(found)], oid, default)
 
-    def _read_approvals(self, number: int) -> ApprovalNote:
-        what = f"tell who approved request #{number}"
+    def _read_approvals(self, number: int, what: str) -> ApprovalNote:
         document = self._get(what, f"/pulls/{number}")
         info, merged_ms = self._info(document), time_ms(document.get("merged_at"))
         latest: dict[str, dict[str, Any]] = {}
@@ -161,55 +123,21 @@ class Gitea(ForgeBase):
             and review.get("official") is True
             and review.get("dismissed") is not True
         ]
-        return ApprovalNote(
-            request=info.url,
-            author=info.author or "ghost",
-            author_mail=_mail(document.get("user")),
-            merged_by=(_login(document.get("merged_by")) or None) if info.state == "merged" else None,
-            head=info.head_commit,
-            approvals=tuple(approvals),
+        merger = _login(document.get("merged_by"))
+        return make_note(info, approvals, author_mail=_mail(document.get("user")), merged_by=merger)
+
+    def _thread(self, number: int, what: str) -> Thread:
+        path = f"{self._root}/issues/{number}/comments"
+
+        def add(text: str) -> str:
+            made = self._send(what, "POST", f"/issues/{number}/comments", {"body": text}, again=False)
+            return str(made.get("html_url") or self.request_url(number))
+
+        return Thread(
+            self._asker.ask(what, lambda: list(map(_comment, self._api.pages(path)))),
+            edit=lambda comment, text: self._send(what, "PATCH", f"/issues/comments/{comment}", {"body": text}),
+            add=add,
         )
-
-    def comment(self, number: int, body: str, marker: str) -> str:
-        """Write a comment, or update the one of our own that holds the marker."""
-        text, what = with_marker(body, marker), f"comment on request #{number}"
-        self.place.need_token(what)
-        found = self._all(what, f"/issues/{number}/comments")
-        own = (
-            (
-                need(each.get("id"), int, "number"),
-                _login(each.get("user")),
-                each.get("body") or "",
-                each.get("html_url"),
-            )
-            for each in found
-        )
-        old = pick_comment(((i, who, said, str(url or "")) for i, who, said, url in own), marker, self._me)
-        if old is not None:
-            self._send(what, "PATCH", f"/issues/comments/{old[0]}", {"body": text})
-            return old[1]
-        made = self._send(what, "POST", f"/issues/{number}/comments", {"body": text}, again=False)
-        return str(made.get("html_url") or self.request_url(number))
-
-    # --- addresses
-
-    def compare_url(self, base: str, head: str) -> str:
-        """The page with the differences."""
-        return f"{self.url}/compare/{quote_path(base)}...{quote_path(head)}"
-
-    def new_request_url(self, base: str, head: str) -> str:
-        """The page on which a person opens a pull request."""
-        owner, branch = self._split_head(head)
-        source = f"{quote_part(owner)}:{quote_path(branch)}" if owner else quote_path(branch)
-        return f"{self.url}/compare/{quote_path(base)}...{source}"
-
-    def commit_url(self, oid: str) -> str:
-        """The page of a commit."""
-        return f"{self.url}/commit/{quote_part(oid)}"
-
-    def request_url(self, number: int) -> str:
-        """The page of a pull request."""
-        return f"{self.url}/pulls/{number}"
 
     # --- the API
 
@@ -225,15 +153,8 @@ class Gitea(ForgeBase):
     def _default_branch(self) -> str:
         return str(self._get("name its default branch", "").get("default_branch") or "")
 
-    @cached_property
-    def _me(self) -> str | None:
-        """The token's own account; None for that of a CI job, or one that may not ask."""
-        try:
-            return _login(self._asker.ask("tell whose token it is", lambda: self._api.get("/user")))
-        except ForgeFailed as error:
-            if error.status in (403, 404):
-                return None
-            raise
+    def _account(self) -> str:
+        return _login(self._api.get("/user"))
 
     def _info(self, document: dict[str, Any]) -> RequestInfo:
         return self._asker.ask("show a request", lambda: _read(document))
@@ -256,7 +177,7 @@ class Gitea(ForgeBase):
         if isinstance(error, gitea_api.Unreadable | Unreadable):
             return Failure(None, str(error), is_lasting=True)
         if isinstance(error, TimeoutError) or "timed out" in str(error):
-            return Failure(None, f"no answer in {self.patience.timeout_s:g} s")
+            return no_answer(self.patience)
         if isinstance(error, OSError):  # URLError is one
             return Failure(None, str(getattr(error, "reason", error)))
         import http.client
@@ -295,6 +216,11 @@ def _head(head: dict[str, Any], base: dict[str, Any]) -> str:
     return f"{owner or '?'}:{branch}"
 
 
+def _comment(document: dict[str, Any]) -> Comment:
+    number, url = need(document.get("id"), int, "number"), str(document.get("html_url") or "")
+    return Comment(number, _login(document.get("user")), document.get("body") or "", url)
+
+
 def _map(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
@@ -306,9 +232,3 @@ def _login(user: Any) -> str:
 
 def _mail(user: Any) -> str | None:
     return real_mail(_map(user).get("email"))
-
-
-def _mark_draft(title: str, draft: bool) -> str:
-    """Gitea knows a draft by its title."""
-    plain, _ = drop_draft(title)
-    return f"WIP: {plain}" if draft else plain

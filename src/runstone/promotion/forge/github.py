@@ -3,27 +3,20 @@
 Of reviews only those count that come from people who may write to the project: on a public one anybody may say yes.
 """
 
-import math
-from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from runstone.errors import ForgeFailed, MissingLibrary
+from runstone.errors import ForgeFailed
 from runstone.promotion.forge.asking import (
     Failure,
     Unreadable,
     need,
     object_id,
-    raised_in,
     real_mail,
-    seconds_asked,
-    spoken,
     time_ms,
 )
-from runstone.promotion.forge.base import ForgeBase, StateFilter, pick_comment, pick_merged, with_marker
+from runstone.promotion.forge.base import Change, Comment, ForgeBase, StateFilter, Thread, make_note, pick_merged
 from runstone.promotion.forge.protocol import ForgeKind, Request, RequestInfo, RequestState
-from runstone.promotion.forge.servers import api_url
-from runstone.promotion.forge.url import quote_part, quote_path
 from runstone.records.approval import Approval, ApprovalNote
 
 if TYPE_CHECKING:
@@ -40,6 +33,7 @@ class GitHub(ForgeBase):
     """A project on GitHub."""
 
     kind: ClassVar[ForgeKind] = "github"
+    _requests = "pull"
 
     def get_request(self, number: int) -> RequestInfo:
         """One pull request."""
@@ -51,18 +45,17 @@ class GitHub(ForgeBase):
         """The open pull request for a branch."""
         owner, branch = self._split_head(head)
         full = f"{owner or self.place.path.partition('/')[0]}:{branch}"
-        found = self._asker.ask(
-            f"find the request for {branch}",
-            lambda: [_info(pull) for pull in self._project.get_pulls("open", "created", "desc", head=full)],
-        )
+        found = self._list(f"find the request for {branch}", "open", head=full)
         wanted = self._plain_head(head)  # GitHub gives them all where it does not understand the head
         return next((each for each in found if each.head == wanted), None)
 
     def list_requests(self, *, state: StateFilter = "open") -> list[RequestInfo]:
         """The pull requests."""
-        return self._asker.ask(
-            "list the requests", lambda: [_info(pull) for pull in self._project.get_pulls(state, "created", "desc")]
-        )
+        return self._list("list the requests", state)
+
+    def _list(self, what: str, state: StateFilter, **filters: str) -> list[RequestInfo]:
+        get = self._project.get_pulls
+        return self._asker.ask(what, lambda: [_info(pull) for pull in get(state, "created", "desc", **filters)])
 
     def _create(self, request: Request) -> RequestInfo:
         troubles: list[str] = []
@@ -84,87 +77,51 @@ class GitHub(ForgeBase):
                 raise
             troubles.append("GitHub has no drafts in this project: the request is open for review")
             pull = create(draft=False)
-        return self._add(pull, request.labels, request.reviewers, troubles)
+        return self._complete(pull, request, troubles)
 
-    def update_request(
-        self,
-        number: int,
-        *,
-        title: str | None = None,
-        body: str | None = None,
-        base: str | None = None,
-        labels: tuple[str, ...] = (),
-        reviewers: tuple[str, ...] = (),
-        draft: bool | None = None,
-    ) -> RequestInfo:
-        """Change what is named of a pull request."""
-        what = f"change request #{number}"
-        self.place.need_token(what)
-        given = {"title": title, "body": body, "base": base}
+    def _change(self, number: int, change: Change, what: str) -> RequestInfo:
+        given = {"title": change.title, "body": change.body, "base": change.base}
         changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
         pull = self._pull(number, what)
         if changes:
             self._asker.ask(what, lambda: pull.edit(**changes))
         troubles: list[str] = []
-        if draft is not None and draft != pull.draft:
-            turn = pull.convert_to_draft if draft else pull.mark_ready_for_review
-            self._asker.attempt("make it a draft" if draft else "mark it as ready", turn, troubles)
+        if change.draft is not None and change.draft != pull.draft:
+            turn = pull.convert_to_draft if change.draft else pull.mark_ready_for_review
+            self._asker.attempt("make it a draft" if change.draft else "mark it as ready", turn, troubles)
             pull = self._pull(number, what)
-        return self._add(pull, labels, reviewers, troubles)
+        return self._complete(pull, change, troubles)
 
-    def _add(
-        self, pull: "PullRequest", labels: tuple[str, ...], reviewers: tuple[str, ...], troubles: list[str]
-    ) -> RequestInfo:
-        """Add what is not there yet; what cannot be added does not undo the request."""
-        info = self._asker.ask("show the request", lambda: _info(pull))
-        new = [label for label in labels if label not in info.labels]
-        if new:
-            self._asker.attempt(f"add the labels {', '.join(new)}", lambda: pull.add_to_labels(*new), troubles)
-        for reviewer in dict.fromkeys(reviewers):  # one by one: GitHub takes all or none
-            name = reviewer.removeprefix("@")
+    def _complete(self, pull: "PullRequest", asked: Request | Change, troubles: list[str]) -> RequestInfo:
+        def invite(name: str) -> None:
             people, teams = ([], [name.rpartition("/")[2]]) if "/" in name else ([name], [])
-            if name not in info.reviewers and name != info.author:
-                invite = partial(pull.create_review_request, people, teams)
-                self._asker.attempt(f"ask {name} to review", invite, troubles)
-        if not new and not reviewers:
-            return replace(info, troubles=tuple(troubles))
-        return replace(self.get_request(info.number), troubles=tuple(troubles))
+            pull.create_review_request(people, teams)
 
-    def close_request(self, number: int) -> RequestInfo:
-        """Close a pull request without merging it."""
-        what = f"close request #{number}"
-        self.place.need_token(what)
+        info = self._asker.ask("show the request", lambda: _info(pull))
+        return self._add(info, asked, troubles, label=lambda names: pull.add_to_labels(*names), invite=invite)
+
+    def _close(self, number: int, what: str) -> None:
         pull = self._pull(number, what)
         self._asker.ask(what, lambda: pull.edit(state="closed"))
-        return self.get_request(number)
 
-    def merge_request(self, number: int, *, head: str, title: str = "", message: str = "") -> RequestInfo:
-        """Merge a pull request with a merge commit."""
-        what = f"merge request #{number}"
-        self.place.need_token(what)
-        texts: dict[str, Any] = {
-            key: text for key, text in (("commit_title", title), ("commit_message", message)) if text
-        }
-        sha = self._full_id(head)
+    def _merge(self, number: int, head: str, title: str, message: str, what: str) -> None:
+        given = {"commit_title": title, "commit_message": message}
+        texts: dict[str, Any] = {key: text for key, text in given.items() if text}
         pull = self._pull(number, what)
-        self._asker.ask(what, lambda: pull.merge(merge_method="merge", sha=sha, **texts), again=False)
-        return self.get_request(number)
+        self._asker.ask(what, lambda: pull.merge(merge_method="merge", sha=head, **texts), again=False)
 
     def request_of_commit(self, oid: str) -> RequestInfo | None:
         """The merged pull request that brought a commit to the default branch."""
         project, oid = self._project, self._full_id(oid)
         what = f"find the request that became {oid[:7]}"
-        try:
-            found = self._asker.ask(what, lambda: [_info(pull) for pull in project.get_commit(oid).get_pulls()])
-        except ForgeFailed as error:
-            if error.status == 422:  # it has no such commit
-                return None
-            raise
-        default = self._asker.ask("name its default branch", lambda: project.default_branch) if found else ""
+        # 422: it has no such commit
+        found = self._asker.look(what, lambda: [_info(pull) for pull in project.get_commit(oid).get_pulls()], (422,))
+        if not found:
+            return None
+        default = self._asker.ask("name its default branch", lambda: project.default_branch)
         return pick_merged(found, oid, default)
 
-    def _read_approvals(self, number: int) -> ApprovalNote:
-        what = f"tell who approved request #{number}"
+    def _read_approvals(self, number: int, what: str) -> ApprovalNote:
         pull = self._pull(number, what)
         reviews = self._asker.ask(what, lambda: list(pull.get_reviews()))
         merged_ms = time_ms(pull.merged_at)
@@ -181,15 +138,8 @@ class GitHub(ForgeBase):
             if review.state == "APPROVED" and self._may_write(login, review)
         ]
         info = self._asker.ask(what, lambda: _info(pull))
-        is_merged = info.state == "merged"
-        return ApprovalNote(
-            request=info.url,
-            author=info.author or "ghost",
-            author_mail=self._mail(info.author),
-            merged_by=pull.merged_by.login if is_merged and pull.merged_by is not None else None,
-            head=info.head_commit,
-            approvals=tuple(approvals),
-        )
+        merger = None if pull.merged_by is None else pull.merged_by.login
+        return make_note(info, approvals, author_mail=self._mail(info.author), merged_by=merger)
 
     def _may_write(self, login: str, review: "PullRequestReview") -> bool:
         """Whether somebody may write to the project; where the token may not ask, whether they belong to it."""
@@ -209,70 +159,34 @@ class GitHub(ForgeBase):
         """The address that somebody shows on their page."""
         if not login or login.endswith("[bot]"):
             return None
-        try:
-            user = self._asker.ask(f"tell who {login} is", lambda: self._client.get_user(login).email)
-        except ForgeFailed as error:
-            if error.status in (401, 403, 404):
-                return None
-            raise
-        return real_mail(user)
+        return real_mail(self._asker.look(f"tell who {login} is", lambda: self._client.get_user(login).email))
 
-    def comment(self, number: int, body: str, marker: str) -> str:
-        """Write a comment, or update the one of our own that holds the marker."""
-        text, what = with_marker(body, marker), f"comment on request #{number}"
-        self.place.need_token(what)
+    def _thread(self, number: int, what: str) -> Thread:
         pull = self._pull(number, what)
-        comments = self._asker.ask(
+        found = self._asker.ask(
             what,
             lambda: [
-                (c.id, c.user.login if c.user else "", c.body or "", c.html_url) for c in pull.get_issue_comments()
+                Comment(c.id, c.user.login if c.user else "", c.body or "", c.html_url)
+                for c in pull.get_issue_comments()
             ],
         )
-        old = pick_comment(comments, marker, self._me)
-        if old is not None:
-            self._asker.ask(what, lambda: pull.get_issue_comment(old[0]).edit(text))
-            return old[1]
-        return self._asker.ask(what, lambda: pull.create_issue_comment(text).html_url, again=False)
-
-    # --- addresses
-
-    def compare_url(self, base: str, head: str) -> str:
-        """The page with the differences."""
-        return f"{self.url}/compare/{quote_path(base)}...{quote_path(head)}"
+        return Thread(
+            found,
+            edit=lambda comment, text: pull.get_issue_comment(comment).edit(text),
+            add=lambda text: pull.create_issue_comment(text).html_url,
+        )
 
     def new_request_url(self, base: str, head: str) -> str:
-        """The page on which a person opens a pull request."""
-        owner, branch = self._split_head(head)
-        source = f"{quote_part(owner)}:{quote_path(branch)}" if owner else quote_path(branch)
-        return f"{self.url}/compare/{quote_path(base)}...{source}?expand=1"
-
-    def commit_url(self, oid: str) -> str:
-        """The page of a commit."""
-        return f"{self.url}/commit/{quote_part(oid)}"
-
-    def request_url(self, number: int) -> str:
-        """The page of a pull request."""
-        return f"{self.url}/pull/{number}"
+        """The page on which a person opens a pull request, with its form open."""
+        return f"{super().new_request_url(base, head)}?expand=1"
 
     # --- the library
 
     @cached_property
     def _client(self) -> "Github":
-        try:
-            import github
-        except ImportError as error:
-            raise MissingLibrary("PyGithub", "ask GitHub", "'runstone[github]'") from error
-        return github.Github(
-            base_url=api_url(self.place),
-            auth=github.Auth.Token(self.place.token) if self.place.token else None,
-            timeout=math.ceil(self.patience.timeout_s),
-            per_page=100,
-            retry=None,
-            seconds_between_requests=None,
-            seconds_between_writes=None,
-            user_agent="runstone",
-            lazy=True,  # an object asks nothing until something of it is needed
-        )
+        from runstone.promotion.forge.github_client import connect
+
+        return connect(self.place, self.patience)
 
     @cached_property
     def _project(self) -> "Project":
@@ -281,50 +195,13 @@ class GitHub(ForgeBase):
     def _pull(self, number: int, what: str) -> "PullRequest":
         return self._asker.ask(what, lambda: self._project.get_pull(number).complete())
 
-    @cached_property
-    def _me(self) -> str | None:
-        """The token's own account; None for that of a CI job, which may not ask."""
-        try:
-            return need(self._asker.ask("tell whose token it is", lambda: self._client.get_user().login), str, "login")
-        except ForgeFailed as error:
-            if error.status in (403, 404):
-                return None
-            raise
+    def _account(self) -> str:
+        return need(self._client.get_user().login, str, "login")
 
     def _explain(self, error: Exception) -> Failure | None:
-        import github
-        import requests
+        from runstone.promotion.forge import github_client
 
-        if isinstance(error, Unreadable | github.IncompletableObject):
-            return Failure(None, str(error), is_lasting=True)
-        if isinstance(error, github.GithubException):
-            wait_s = seconds_asked(error.headers)
-            data = error.data if isinstance(error.data, dict) else {}
-            words = "\n".join(filter(None, (spoken(data.get("message")), _details(data.get("errors")))))
-            is_limit = error.status in (403, 429) and (wait_s is not None or "rate limit" in words.lower())
-            return Failure(error.status, words or spoken(data.get("data")), wait_s, is_limit)
-        if isinstance(error, requests.Timeout):
-            return Failure(None, f"no answer in {self.patience.timeout_s:g} s")
-        if isinstance(error, requests.RequestException):
-            return Failure(None, str(error))
-        if isinstance(error, RuntimeError) and "redirect" in str(error):
-            return Failure(None, "it leads to another address, where no token of ours goes", is_lasting=True)
-        if raised_in(error, "github", "json"):
-            return Failure(None, "its answer cannot be read", is_lasting=True)
-        return None
-
-
-def _details(errors: object) -> str:
-    """The single errors of a 422: texts, or maps with a message, or with the field and a code."""
-    if not isinstance(errors, list):
-        return spoken(errors)
-    texts = []
-    for each in errors:
-        if isinstance(each, dict):
-            texts.append(str(each.get("message") or f"{each.get('field', '')}: {each.get('code', '')}"))
-        else:
-            texts.append(str(each))
-    return "\n".join(texts)
+        return github_client.explain(error, self.patience)
 
 
 def _info(pull: "PullRequest") -> RequestInfo:

@@ -1,7 +1,7 @@
-"""The HTTP session that python-gitlab is given: it sends the token to one host only, and keeps what Retry-After said.
+"""python-gitlab with a session of our own: it sends the token to one host only, and keeps what Retry-After said.
 
-The library sends its token in a header of its own, which `requests` does not take off when a redirect leads to another
-host; and it sleeps for as long as a server says.
+By itself the library sends the token in a header of its own, which `requests` does not take off when a redirect leads
+to another host; and it sleeps for as long as a server says.
 """
 
 from collections.abc import Mapping
@@ -9,6 +9,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+
+from runstone.promotion.forge.asking import (
+    Failure,
+    Unreadable,
+    explain_requests,
+    raised_in,
+    seconds_asked,
+    spoken,
+)
+from runstone.promotion.forge.protocol import Patience
+from runstone.promotion.forge.servers import Place
 
 
 class Strayed(Exception):
@@ -52,3 +63,34 @@ def _words(response: requests.Response) -> Any:
     except ValueError:
         return response.text
     return said.get("message") or said.get("error") or "" if isinstance(said, dict) else said
+
+
+def settings(place: Place, patience: Patience) -> dict[str, Any]:
+    """How python-gitlab is to talk to a project's server: with the token that was found for it, in our session."""
+    is_job = place.variable == "CI_JOB_TOKEN"
+    return {
+        "private_token": None if is_job else place.token,
+        "job_token": place.token if is_job else None,
+        "timeout": patience.timeout_s,
+        "user_agent": "runstone",
+        "keep_base_url": True,
+        "session": OneHost(place.server),
+    }
+
+
+def explain(error: Exception, patience: Patience) -> Failure | None:
+    """What an exception of the library or of the session means; see `asking.Explain`."""
+    import gitlab
+
+    if isinstance(error, Unreadable | Strayed):
+        return Failure(None, str(error), is_lasting=True)
+    if isinstance(error, Refused):
+        return Failure(error.status, spoken(error.words), seconds_asked(error.headers), error.status == 429)
+    if isinstance(error, gitlab.GitlabError) and error.response_code is not None:
+        return Failure(error.response_code, spoken(error.error_message))
+    if isinstance(error, requests.JSONDecodeError | gitlab.GitlabParsingError):
+        return Failure(None, "its answer cannot be read", is_lasting=True)
+    known = explain_requests(error, patience)
+    if known is None and (isinstance(error, gitlab.GitlabError) or raised_in(error, "gitlab", "json")):
+        known = Failure(None, str(error) or "its answer cannot be read", is_lasting=True)
+    return known
