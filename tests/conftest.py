@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from runstone import fluent
+from runstone.fluent import active
 from runstone.tracking.workspace import Workspace
 from tests.sharing import Team, make_team
 from tests.support import git, make_repository
@@ -61,9 +62,9 @@ def isolated_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
 def fluent_state() -> Iterator[None]:
     """The fluent API keeps a repository and an experiment for the process; no test sees those of another."""
     yield
-    fluent._experiment = fluent._tracking_uri = None
-    fluent._joined.clear()
-    fluent._threads.last = None
+    active._experiment = active._tracking_uri = None
+    active._joined.clear()
+    active.threads.last = None
 
 
 @pytest.fixture(scope="session")

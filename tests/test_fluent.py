@@ -22,7 +22,6 @@ import runstone.data
 import runstone.models
 import runstone.pyfunc
 import runstone.sklearn
-from runstone import fluent
 from runstone.errors import (
     ExperimentNotFound,
     InvalidName,
@@ -33,6 +32,7 @@ from runstone.errors import (
     RunstoneError,
     UsageError,
 )
+from runstone.fluent import active
 from tests.support import make_repository, run_python
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -225,7 +225,7 @@ def test_experiments_by_name_id_and_environment(here: Path, monkeypatch: pytest.
     other = runstone.create_experiment("other", tags={"c": "3"})
     with runstone.start_run() as first, runstone.start_run(experiment_id=other, nested=True) as second:
         pass
-    fluent._experiment = None
+    active._experiment = None
     monkeypatch.setenv("RUNSTONE_EXPERIMENT_ID", other)
     with runstone.start_run() as third:
         pass

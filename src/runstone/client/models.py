@@ -148,16 +148,24 @@ class ModelVerbs(PromotionVerbs):
         return describe_model(self._workspace, name, description)
 
     def rename_registered_model(self, name: str, new_name: str) -> "RegisteredModel":
-        """Give a model another name; the old one means nothing more. See `registry.model_edits.rename_model`."""
-        from runstone.registry.model_edits import rename_model
+        """Give a model another name; the old one means nothing more. See `proposals.models.rename_model`.
 
-        return rename_model(self._workspace, name, new_name)
+        Raises:
+            ReviewRequired: The project reviews such changes; it names the proposal that was opened, or is open.
+        """
+        from runstone.registry.model import get_model
+
+        self._need_done(self.rename_model(name, new_name), name, "renamed")
+        return get_model(self._workspace.repo, new_name)
 
     def delete_registered_model(self, name: str) -> None:
-        """Retire all versions of a model and remove its files. See `registry.model_edits.delete_model`."""
-        from runstone.registry.model_edits import delete_model
+        """Retire all versions of a model and remove its files. See `proposals.models.delete_model`.
 
-        delete_model(self._workspace, name)
+        Raises:
+            ReviewRequired: The project reviews such changes; it names the proposal that was opened, or is open. Once
+                that is merged, the same call retires the versions.
+        """
+        self._need_done(self.delete_model(name), name, "deleted")
 
     def set_registered_model_tag(self, name: str, key: str, value: Any) -> None:
         """Set a tag of a model: one commit on the default branch."""

@@ -1,4 +1,4 @@
-"""The verbs of the client that move versions between stages and aliases: at once, or by a proposal that is reviewed."""
+"""The verbs of the client that are reviewed where a project says so: done at once, or by a proposal."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class PromotionVerbs:
-    """What a client can do about stages and aliases."""
+    """What a client can do about stages, aliases and what a model is called."""
 
     _workspace: Workspace
 
@@ -128,6 +128,20 @@ class PromotionVerbs:
             options=options,
         )
 
+    def rename_model(
+        self, name: str, new_name: str, *, message: str | None = None, options: "Options | None" = None
+    ) -> "Outcome":
+        """Give a model another name: at once, or by a proposal. See `promotion.proposals.models.rename_model`."""
+        from runstone.promotion.proposals.models import rename_model
+
+        return rename_model(self._workspace, name, new_name, why=self._redacted(message), options=options)
+
+    def delete_model(self, name: str, *, message: str | None = None, options: "Options | None" = None) -> "Outcome":
+        """Delete a model: at once, or by a proposal. See `promotion.proposals.models.delete_model`."""
+        from runstone.promotion.proposals.models import delete_model
+
+        return delete_model(self._workspace, name, why=self._redacted(message), options=options)
+
     # --- MLflow's names
 
     def set_registered_model_alias(self, name: str, alias: str, version: str | int) -> None:
@@ -193,9 +207,15 @@ class PromotionVerbs:
         return get_version(self._workspace.repo, name, number)
 
     def _at_once(self, name: str, wish: "Maker", what: str) -> None:
-        outcome = self._carry_out(name, wish, None)
+        self._need_done(self._carry_out(name, wish, None), what)
+
+    def _need_done(self, outcome: "Outcome", what: str, deed: str = "moved") -> None:
+        """Raise `ReviewRequired` where something that was to be done at once was proposed."""
+        from runstone.promotion.proposals.direct import reviews
+
         if outcome.is_proposal:
-            raise ReviewRequired(what, outcome.plan.branch, outcome.asked.url)
+            by_policy = not reviews(self._workspace.repo)
+            raise ReviewRequired(what, outcome.plan.branch, outcome.asked.url, deed=deed, by_policy=by_policy)
 
     def _carry_out(self, name: str, wish: "Maker", options: "Options | None") -> "Outcome":
         from runstone.promotion.proposals.direct import carry_out

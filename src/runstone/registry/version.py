@@ -14,18 +14,20 @@ from runstone.errors import (
     VersionNotFound,
 )
 from runstone.git.repository import Repository
-from runstone.records.model import ModelReference, VersionBody
+from runstone.records.model import VersionBody
 from runstone.records.stage import NO_STAGE
 from runstone.registry import branch
 from runstone.registry.entity import ModelVersion as ModelVersion
 from runstone.registry.keys import check_model as check_model
-from runstone.registry.keys import find_key, find_name, first_name
+from runstone.registry.keys import check_new_model, find_key, find_name, first_name
 from runstone.registry.numbers import TAGS, Numbers, read_all_numbers, read_numbers
 from runstone.registry.present import present_state
 from runstone.registry.state import ModelState, read_states
 from runstone.registry.tag import Retirement, parse_retirement, parse_version
 
 if TYPE_CHECKING:
+    from runstone.git.runs.branch import Recorded
+    from runstone.records.model import ModelReference
     from runstone.tracking.workspace import Workspace
     from runstone.uris import RunUri
 
@@ -75,25 +77,16 @@ def register_version(
         SigningFailed: git is set to sign tags, and it could not be signed.
     """
     # Here, since whoever only looks a version up, which has to be quick, needs none of it.
-    from runstone.git.runs import live
     from runstone.registry.allocate import allocate
     from runstone.registry.former_names import refuse_former
-    from runstone.registry.held import need_bytes
-    from runstone.tracking.read import need_recorded
 
-    repo, name = workspace.repo, check_model(name)
+    repo, given, name = workspace.repo, name, check_model(name)
     commit = branch.registry_commit(repo)
     key = find_key(repo, name, commit)
+    check_new_model(repo, given, key, commit)
     refuse_former(repo, name, key)
     said = said_of(workspace, description, tags)
-    workspace.recover()
-    if source.run_id in live.list_live(repo):
-        raise NotYetRegistered(source.run_id)
-    recorded = need_recorded(workspace, source.run_id)
-    if recorded.run.lifecycle == "deleted":
-        raise RunstoneError(f"Run {source.run_id} is deleted. Restore it: `runstone runs restore {source.run_id}`")
-    reference = _reference(recorded.run.models, source)
-    need_bytes(workspace, source, recorded, reference)
+    recorded, reference = need_model(workspace, source)
     body = VersionBody(
         model=name_in_tags(repo, name, key),
         run=source.run_id,
@@ -107,6 +100,30 @@ def register_version(
     )
     number = allocate(workspace, key, body, lambda: run_commit(repo, recorded.folder))
     return version_at(repo, commit, name, key, number)
+
+
+def need_model(workspace: "Workspace", source: "RunUri") -> "tuple[Recorded, ModelReference]":
+    """A run and the model it logged, as they may be registered; raises as `register_version` does.
+
+    Writes:
+        Runs of dead processes are recorded first.
+    """
+    from runstone.git.runs import live
+    from runstone.registry.held import need_bytes
+    from runstone.tracking.read import need_recorded
+
+    workspace.recover()
+    if source.run_id in live.list_live(workspace.repo):
+        raise NotYetRegistered(source.run_id)
+    recorded = need_recorded(workspace, source.run_id)
+    if recorded.run.lifecycle == "deleted":
+        raise RunstoneError(f"Run {source.run_id} is deleted. Restore it: `runstone runs restore {source.run_id}`")
+    models = recorded.run.models
+    reference = next((model for model in models if model.path == source.path), None)
+    if reference is None:
+        raise NotAModel(str(source), [model.path for model in models])
+    need_bytes(workspace, source, recorded, reference)
+    return recorded, reference
 
 
 def said_of(workspace: "Workspace", description: str | None, tags: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -157,13 +174,6 @@ def _recent_commit(repo: Repository, folder: str) -> str | None:
             return commit.oid
         commit = older
     return None
-
-
-def _reference(models: Sequence[ModelReference], source: "RunUri") -> ModelReference:
-    found = next((model for model in models if model.path == source.path), None)
-    if found is None:
-        raise NotAModel(str(source), [model.path for model in models])
-    return found
 
 
 # --- read
