@@ -3,7 +3,6 @@
 import os
 import threading
 import time
-import time
 from pathlib import Path
 
 from runstone.artifacts import removal

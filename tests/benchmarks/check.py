@@ -19,6 +19,7 @@ from tests.benchmarks.start import PROGRAM
 OURS = "runstone ci check"
 FILES = "the files alone (--no-gates)"
 _RUNS = 200
+_SHAPE = synthetic.Shape(models=1)
 _POLICY = """\
 schema: runstone/policy/v1
 stages:
@@ -58,7 +59,7 @@ def make_registry(path: Path, models: int, versions: int) -> Path:
     """Versions of runs, and a registry of them: for each model its file, a card, two stages, an alias, and notes on
     every second version. The branch `proposal` promotes a version of the first model.
     """
-    synthetic.make_runs(path, _RUNS)
+    synthetic.make_runs(path, _RUNS, shape=_SHAPE)
     tip = subprocess.run(["git", "rev-parse", "runs"], cwd=path, check=True, capture_output=True, text=True).stdout
     _fast_import(path, _tags(tip.strip(), models, versions))
     files: dict[str, str | bytes | None] = {"registry/policy.yaml": _POLICY}
@@ -92,18 +93,18 @@ def _files(number: int, versions: int) -> dict[str, str | bytes | None]:
 def _tags(commit: str, models: int, versions: int) -> Iterator[bytes]:
     for number in range(models):
         for version in range(1, versions + 1):
-            run = synthetic.run((number + version) % _RUNS)
+            run = synthetic.run((number + version) % _RUNS, _SHAPE)
+            logged = run.models[0]
             name = f"model-{number:03}"
-            digest = f"md5:{number:032x}.dir"
             body = VersionBody(
                 name,
                 run.id,
                 synthetic.folder(run),
-                "model",
-                digest,
-                ("sklearn",),
-                1000,
-                {"inputs": "[]"},
+                logged.path,
+                logged.digest,
+                logged.flavors,
+                logged.size,
+                logged.signature,
             )
             message = f"{name} version {version}\n\n{yaml.dump(body.to_document())}".encode()
             tagger = "synthetic <synthetic@example.org> 1767225600 +0000"

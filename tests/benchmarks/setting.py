@@ -99,7 +99,8 @@ class Setting:
             list(map(str, command)), cwd=cwd, env=self.environment(), capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise RuntimeError(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stderr[-4000:]}")
+            said = f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+            raise RuntimeError(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{said}")
         return done.stdout
 
     def python(self, code: str, *arguments: str | Path, cwd: Path) -> str:

@@ -17,6 +17,7 @@ from runstone.records.dataset import Dataset
 from runstone.records.document import format_time
 from runstone.records.experiment import Experiment
 from runstone.records.metric import Metric, format_metrics, summarize
+from runstone.records.model import ModelReference
 from runstone.records.run import Environment, ParamValue, Run, Source
 
 FIRST_START = 1_767_225_600_000
@@ -36,6 +37,7 @@ class Shape:
     steps: int = 1
     tags: int = 3
     experiments: int = 1
+    models: int = 0
 
 
 def experiment(number: int) -> Experiment:
@@ -93,7 +95,14 @@ def run(number: int, shape: Shape | None = None) -> Run:
         metrics=summarize(points(number, shape)),
         tags={f"tag_{t}": dice.choice(("red", "green", "blue")) for t in range(shape.tags)},
         datasets=(Dataset(name="diabetes", digest=f"md5:{number % 7:032x}", role="train"),),
+        models=tuple(model(number, m) for m in range(shape.models)),
     )
+
+
+def model(number: int, which: int) -> ModelReference:
+    """One of the models that the run of a number logged; no bytes of it are anywhere."""
+    digest = f"md5:{number * 1000 + which:032x}.dir"
+    return ModelReference(f"model-{which}", ("sklearn",), digest, 1000, {"inputs": "[]"})
 
 
 def folder(run: Run) -> str:
