@@ -52,6 +52,32 @@ ODD = [
 people = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=40) | st.sampled_from(ODD)
 
 
+def test_a_new_name_is_one_that_people_can_tell_apart() -> None:
+    """What nobody sees is refused, by its number; old names are read as ever."""
+    for name in ("churn", "Team / Größe (2)", "日本", "🦦", "a\u3000b", "قهوة"):
+        assert name == names.check_new_name("model", name)
+    told = {
+        "chu\u200brn": "it holds U+200B (zero width space), which nobody can see",
+        "chu\u202ern": "it holds U+202E (right-to-left override), which nobody can see",
+        "chu\u00adrn": "it holds U+00AD (soft hyphen), which nobody can see",
+        "👩\u200d💻": "it holds U+200D (zero width joiner), which nobody can see",
+        "chu\u2028rn": "it holds U+2028 (line separator), which nobody can see",
+        "chu\u3164rn": "it holds U+3164 (hangul filler), which nobody can see",
+        "chu\ufe0frn": "it holds U+FE0F (variation selector-16), which nobody can see",
+        "chu\u0378rn": f"it holds U+0378, which is no character in Unicode {unicodedata.unidata_version}",
+        "cafe\u0301": "it is not in Unicode normal form C; write 'caf\u00e9', that is 'caf\\xe9'",
+    }
+    for name, why in told.items():
+        assert unicodedata.normalize("NFC", name) == names.check_name("model", name)
+        with pytest.raises(InvalidName) as caught:
+            names.check_new_name("model", name)
+        assert why == caught.value.why
+    for check in (names.check_alias, names.check_stage):
+        for name in ("a\u3164", "cafe\u0301", "a\u200b"):
+            with pytest.raises(InvalidName):
+                check(name)
+
+
 @pytest.mark.parametrize("name", ["x", "a b", "..", "日本 🦦", "-", "a/b", "x" * 500])
 def test_people_may_name_things_as_they_like(name: str) -> None:
     """Spaces, slashes, dots and every script are fine in a name, up to 500 characters."""

@@ -18,6 +18,11 @@ MAX_COMPONENT = 150
 _RUN_ID = r"[a-z0-9][a-z0-9._-]{0,98}[a-z0-9_-]"  # compiled by `re` when first used
 _WINDOWS_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _REF_UNSAFE = re.compile(r"[\x00-\x20\x7f~^:?*\[\\/%@<>|\"]")
+# What shows nothing, or only a space, and is no control, format or separator character by its category.
+_BLANK = re.compile(
+    "[\u00a0\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2000-\u200a\u202f\u205f\u2800\u3164\ufe00-\ufe0f\uffa0"
+    "\U000e0100-\U000e01ef]"
+)
 _VERSION_TAG = re.compile(r"(?P<model>.+)@v(?P<version>[1-9][0-9]{0,17})(?P<retired>!?)", re.DOTALL)
 
 
@@ -41,6 +46,28 @@ def check_name(kind: str, name: object) -> str:
     if any(unicodedata.category(c) in ("Cc", "Cs") for c in name):
         raise InvalidName(kind, name, "it holds a control character")
     return name
+
+
+def check_new_name(kind: str, name: object) -> str:
+    """Return a name that something is to get, or raise `InvalidName`: as `check_name`, but as people can tell apart.
+
+    Of those that are there already more is taken, as they were made before, or by others: see `check_name`.
+
+    Raises:
+        InvalidName: Besides, it holds a character that nobody sees, or that Unicode does not have, as this Python knows
+            it; or it is not in normal form C, so that what looks the same would be another name.
+    """
+    found = check_name(kind, name)
+    for c in found:
+        if unicodedata.category(c) in ("Cf", "Zl", "Zp", "Cn") or _BLANK.match(c):
+            told = unicodedata.name(c, "").lower()
+            why = f"it holds U+{ord(c):04X}{f' ({told})' if told else ''}, which nobody can see"
+            if unicodedata.category(c) == "Cn":
+                why = f"it holds U+{ord(c):04X}, which is no character in Unicode {unicodedata.unidata_version}"
+            raise InvalidName(kind, found, why)
+    if found != name:
+        raise InvalidName(kind, str(name), f"it is not in Unicode normal form C; write {found!r}, that is {found!a}")
+    return found
 
 
 def check_key(kind: str, key: object) -> str:
@@ -146,7 +173,7 @@ def check_alias(alias: object) -> str:
 
     `latest` and `v<digits>` are refused: they already mean versions.
     """
-    alias = check_name("alias", alias)
+    alias = check_new_name("alias", alias)
     if len(alias) > 255 or not re.fullmatch(r"[\w][\w.-]*", alias):
         raise InvalidName("alias", alias, "letters, digits, `_`, `-` and `.` are allowed, 255 at most")
     if alias.lower() == "latest" or re.fullmatch(r"[vV]?[0-9]+", alias):
@@ -158,7 +185,7 @@ def check_alias(alias: object) -> str:
 
 def check_stage(stage: object) -> str:
     """Return the name of a stage, or raise `InvalidName`. `None` is refused: it means no stage."""
-    stage = check_name("stage", stage)
+    stage = check_new_name("stage", stage)
     if len(stage.encode()) > MAX_COMPONENT or not re.fullmatch(r"[\w][\w.-]*", stage):
         why = f"letters, digits, `_`, `-` and `.` are allowed, {MAX_COMPONENT} bytes at most"
         raise InvalidName("stage", stage, why)

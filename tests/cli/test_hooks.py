@@ -146,6 +146,28 @@ def test_review_does_not_end_by_hand(git_repo: Path) -> None:
     assert (1, "runstone.yaml changes") == (lambda done: (done[0], done[1][:21]))(hooks(git_repo, "stage-guard"))
 
 
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("runstone.yaml", "promotion: review\nbranch: other\n"),
+        (".mailmap", "<a@example.org> <b@example.org>\n"),
+    ],
+)
+def test_who_guards_what_does_not_change_by_hand(git_repo: Path, path: str, text: str) -> None:
+    """Where the runs are, and who is who, are as guarded."""
+    review(git_repo)
+    stage(git_repo, {path: text})
+    assert (1, f"{path} changes") == (lambda done: (done[0], done[1][: len(path) + 8]))(hooks(git_repo, "stage-guard"))
+
+
+def test_broken_settings_can_be_mended(git_repo: Path) -> None:
+    """Else nobody could commit any more."""
+    stage(git_repo, {"runstone.yaml": "promotion: [\n"})
+    git("commit", "-q", "-m", "Break", cwd=git_repo)
+    stage(git_repo, {"runstone.yaml": "promotion: direct\n"})
+    assert (0, "") == hooks(git_repo, "stage-guard")
+
+
 def test_direct_projects_and_merges_are_left_alone(git_repo: Path) -> None:
     """Where nothing is reviewed, and where a reviewer merges."""
     stage(git_repo, {"registry/churn/stages/Production.yaml": "versions: [1]\n"})

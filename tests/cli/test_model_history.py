@@ -51,6 +51,25 @@ def test_history_tells_what_happened_and_who_did_it(invoke: Invoke, line: Line) 
     assert "other" not in table.stdout
 
 
+def test_history_tells_of_names(invoke: Invoke, line: Line) -> None:
+    """A rename is one also where it brings the model's first file; a file without another name edits the model."""
+    head = "schema: runstone/registered-model/v1\n"
+    line.commit({"churn/model.yaml": f"{head}name: leavers\n"})
+    line.commit({"churn/model.yaml": f"{head}description: Who leaves\n"})
+    line.commit({"churn/model.yaml": f"{head}description: Who stays\n"})
+    line.commit({"churn/model.yaml": None, "fresh/model.yaml": head})
+    happened = json.loads(invoke("models", "history", "churn", "--json").stdout)
+    assert [
+        ("model renamed", "churn", "leavers"),
+        ("model renamed", "leavers", "churn"),
+        ("model edited", None, None),
+        ("model removed", None, None),
+    ] == [(each["what"], each["from"], each["to"]) for each in happened if each["what"].startswith("model ")]
+    (row, _) = (r for r in invoke("models", "history", "churn").stdout.splitlines() if "model renamed" in r)
+    assert row.split().index("churn") < row.split().index("leavers")
+    assert "model created" in invoke("models", "history", "fresh").stdout
+
+
 def test_history_of_one_stage(invoke: Invoke, line: Line) -> None:
     """What entered and left it, however it is spelled."""
     happened = json.loads(invoke("models", "history", "churn", "--stage", "production", "--json").stdout)

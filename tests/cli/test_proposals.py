@@ -1,6 +1,7 @@
 """`runstone proposals …` as people type it."""
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from click.testing import Result
 
 from tests.promotion.proposing import setup
-from tests.promotion.support import make_versions
+from tests.promotion.support import make_versions, propose, stage_file
 from tests.support import git
 
 Invoke = Callable[..., Result]
@@ -27,9 +28,11 @@ def proposal(invoke: Invoke, git_repo: Path) -> str:
 def test_list_show_and_diff(invoke: Invoke, proposal: str) -> None:
     """What it changes, as a table, as a report, as facts and as lines."""
     listed = invoke("proposals", "list").stdout
-    assert [BRANCH, "Promote", "churn", "v1", "to", "Production"] == listed.splitlines()[1].split()[:6]
+    assert [BRANCH, "churn", "v1:", "None", "→", "Production"] == listed.splitlines()[1].split()[:6]
     shown = invoke("proposals", "show", "churn").stdout
+    assert "change    churn v1: None → Production\n" in shown
     assert "author    Kim Example <kim@example.org>\n" in shown
+    assert "says      Promote churn v1 to Production\n" in shown
     assert "state     open\n" in shown
     assert "churn" in shown.partition("\n\n")[2]
     assert "churn v1: None → Production\n" == invoke("proposals", "diff", "churn").stdout
@@ -56,7 +59,7 @@ def test_merge_refresh_and_close(invoke: Invoke, tmp_path: Path) -> None:
     own = invoke("proposals", "merge", "churn-v1", repo=ann, code=1).stderr
     assert "1 approval is needed and none counts: Ann approved what is their own" in own
     merged = invoke("proposals", "merge", "churn-v1", repo=rae)
-    assert "merged into origin/main: Promote churn v1 to Production\n" == merged.stdout
+    assert "merged into origin/main: churn v1: None → Production\n" == merged.stdout
     refused = invoke("proposals", "merge", "churn-v2", repo=rae, code=1).stderr
     assert "registry/churn/stages/Production.yaml: origin/main has v1, the proposal v2" in refused
     assert "proposed: Promote churn v2 to Production" in invoke("proposals", "refresh", "churn-v2", repo=ann).stdout
@@ -65,8 +68,55 @@ def test_merge_refresh_and_close(invoke: Invoke, tmp_path: Path) -> None:
     assert "There are no open proposals.\n" == invoke("proposals", "list", repo=rae).stderr
     invoke("demote", "churn", "1", repo=ann)
     closed = invoke("proposals", "close", "churn", repo=rae)
-    assert "closed demote/churn-v1-production: Demote churn v1 from Production\n" == closed.stdout
+    assert "closed demote/churn-v1-production: churn v1: Production → None\n" == closed.stdout
     assert "" == git("branch", "--list", "demote/*", cwd=remote)
+
+
+def test_what_a_proposal_changes_is_told_whatever_its_author_says(invoke: Invoke, git_repo: Path) -> None:
+    """The list reads the files; what comes along beside the registry is named; `show` has the author's words, too."""
+    make_versions(git_repo, 2)
+    files = {"registry/churn/stages/Production.yaml": stage_file(2), "train.py": "evil\n"}
+    propose(git_repo, dict(files), "Fix a typo\n\nProposal: promote\nModel: churn", "promote/churn-v1-staging")
+    expected = ["churn v2: None → Production", "files beside the registry: train.py"]
+    (listed,) = json.loads(invoke("proposals", "list", "--json").stdout)
+    assert (expected, "Fix a typo") == (listed["change"], listed["subject"])
+    row = invoke("proposals", "list").stdout.splitlines()[1]
+    assert ("; ".join(expected) in row, "typo" in row) == (True, False)
+    assert expected == invoke("proposals", "diff", "churn").stdout.splitlines()
+    assert "says      Fix a typo\n" in invoke("proposals", "show", "churn").stdout
+    closed = json.loads(invoke("proposals", "close", "churn", "--json").stdout)
+    assert ("closed", [], expected) == (closed["done"], closed["remarks"], closed["change"])
+
+
+def test_what_others_called_a_branch_is_never_a_command(invoke: Invoke, git_repo: Path) -> None:
+    """The next step that is told can be pasted, whatever a branch is called."""
+    make_versions(git_repo, 1)
+    branch = "promote/a';reboot;'"
+    propose(git_repo, {"registry/churn/stages/Staging.yaml": stage_file(1)}, "A", branch)
+    told = [line for line in invoke("proposals", "show", "reboot").stderr.splitlines() if "merge" in line]
+    assert ["Merge it: `runstone proposals merge 'promote/a'\"'\"';reboot;'\"'\"''`"] == told
+    words = shlex.split(told[0].partition("`")[2].rstrip("`"))
+    assert ["runstone", "proposals", "merge", branch] == words
+
+
+def test_rename_and_delete_are_proposed_under_review(invoke: Invoke, tmp_path: Path) -> None:
+    """As a promotion is: the branch, the next step, exit code 0; merged, the deletion says what is left to do."""
+    ann, rae, _ = setup(tmp_path)
+    done = invoke("models", "rename", "churn", "leavers", "--message", "As the business says", repo=ann)
+    assert ["proposed: Rename churn to leavers", "rename/churn-leavers"] == done.stdout.splitlines()[:2]
+    assert "See the report: `runstone proposals show 'rename/churn-leavers'`" in done.stderr
+    assert "churn: renamed to leavers" in invoke("proposals", "list", repo=rae).stdout
+    assert "renamed to leavers" in invoke("proposals", "show", "leavers", repo=rae).stdout
+    assert (
+        "merged into origin/main: churn: renamed to leavers\n"
+        == invoke("proposals", "merge", "leavers", repo=rae).stdout
+    )
+    asked = json.loads(invoke("models", "delete", "leavers", "--yes", "--json", repo=rae).stdout)
+    assert ("proposed", "remove", "remove/churn") == (asked["done"], asked["kind"], asked["branch"])
+    merged = invoke("proposals", "merge", "leavers", repo=ann)
+    assert "merged into origin/main: leavers: model.yaml removed\n" == merged.stdout
+    assert "The versions of churn are still there. Retire them: `runstone models delete 'churn'`\n" == merged.stderr
+    assert "deleted churn\n" == invoke("models", "delete", "churn", "--yes", repo=ann).stdout
 
 
 def test_what_others_wrote_cannot_draw_on_the_screen(invoke: Invoke, git_repo: Path) -> None:

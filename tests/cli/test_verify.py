@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.promotion.support import alias_file, make_versions, stage_file, write
+from runstone.records import yaml
+from runstone.records.approval import Approval, ApprovalNote
+from tests.promotion.support import RAE, alias_file, make_versions, stage_file, write
+from tests.support import git
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Invoke
@@ -65,3 +68,15 @@ def test_tampered_bytes_are_named_by_whatever_name(versions: Path, invoke: "Invo
     shown = invoke("verify", what, code=1).stdout
     assert "broken  churn/2, artifact model/sub/weights.bin" in shown
     invoke("verify", "churn/1")
+
+
+def test_changes_that_rest_on_notes_alone_are_counted(versions: Path, invoke: "Invoke") -> None:
+    """They hold, and it is told by whose word."""
+    write(versions, {"runstone.yaml": "promotion: review\n"}, "Review")
+    write(versions, {"registry/churn/aliases/champion.yaml": alias_file(1)}, "Point churn@champion at v1")
+    note = ApprovalNote("https://forge/x/1", "ann", approvals=(Approval("rae", "rae@example.org"),))
+    git("notes", "--ref", "runstone", "add", "-m", yaml.dump(note.to_document()), cwd=versions, env=RAE)
+    told = "note    1 guarded change of 1 approved by notes alone: by refs/notes/runstone, for which who may push it "
+    assert f"{told}vouches" == invoke("verify").stdout.split("\n")[0]
+    found = json.loads(invoke("verify", "--json").stdout)
+    assert ("pass", 1) == (found["result"], found["approved_by_notes_alone"])

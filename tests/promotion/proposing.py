@@ -53,6 +53,17 @@ def hook(remote: Path, kind: str, script: str) -> None:
     path.chmod(0o755)
 
 
+def kill_at(repo: Path, state: str, ref: str) -> None:
+    """Have git kill -9 the command that runs it, once a ref (a pattern) gets to a state of its move."""
+    script = f"""#!/bin/sh
+[ "$1" = {state} ] && grep -q " {ref}" && kill -9 "$(cut -d " " -f 4 "/proc/$PPID/stat")" && [ $1 = prepared ] && exit 1
+exit 0
+"""
+    path = repo / ".git" / "hooks" / "reference-transaction"
+    path.write_text(script)
+    path.chmod(0o755)
+
+
 def promote(repo: Path, version: int, *, stage: str | None = None, alias: str | None = None, **options: Any) -> Outcome:
     """Promote a version of `churn`."""
     return Client(repo).promote("churn", version, stage, alias=alias, options=Options(**options))

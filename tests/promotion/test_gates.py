@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from runstone.git.objects import FILE, TreeEntry
 from runstone.git.repository import Repository
 from runstone.promotion.gates import GATES, Verdict, describe
 from runstone.promotion.rules.judgement import judge
 from runstone.records import gate as form
 from runstone.records.gate import Gate, read_gate
 from runstone.tracking.workspace import Workspace
-from tests.promotion.policy_support import Line, policy, register, stage
+from tests.promotion.policy_support import KIM, Line, policy, register, stage
 from tests.sharing import Team
 from tests.support import git
 
@@ -378,6 +379,18 @@ def test_the_gate_that_is_a_program(
     assert result == found.result, found.message
     lines = "VERSION 2 / MODEL_URI models:/churn/2 / STAGE Production / ALIAS None / strict"
     assert f"`{sys.executable} registry/judge.py {mode}` {told}, and said: {lines}" == found.message
+
+
+def test_a_program_that_may_miss_submodules_is_told_so(line: Line) -> None:
+    """Where it did not pass, since it starts in a checkout without them."""
+    objects = line.workspace.repo.objects
+    entry = TreeEntry(FILE, objects.write("blob", b'[submodule "x"]\npath = x\nurl = ../x\n'))
+    tree = objects.update_tree(objects.commit(line.tip).tree, {".gitmodules": entry})
+    assert tree is not None
+    line.tip = objects.write_commit(tree, [line.tip], KIM, KIM, "A submodule")
+    note = "/ strict. Submodules are not checked out for it: their folders are empty."
+    assert command(line, "bad").message.endswith(note)
+    assert command(line, "good").message.endswith("/ strict")
 
 
 def test_a_program_that_takes_too_long_is_ended_with_all_that_it_started(line: Line) -> None:

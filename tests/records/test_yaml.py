@@ -377,6 +377,37 @@ def test_what_people_write_by_hand_is_read(text: str | bytes, expected: Any) -> 
     assert expected == yaml.load(text, "x.yaml")
 
 
+@settings(max_examples=300)
+@given(st.from_regex(r"[-+]?(0[xob]?)?[0-9_.:]{0,5}[0-9a-f](e[-+][0-9])?", fullmatch=True))
+@example("010")
+@example("-010")
+@example("1:30")
+@example("1:30.5")
+@example("1_000")
+@example("0b11")
+@example("+0x1f")
+@example("1.e+3")
+def test_no_number_is_read_otherwise_than_by_yaml_1_2(text: str) -> None:
+    """What people write as a number is that number, or it is refused; text may be told from it later, by its type."""
+    try:
+        found = yaml.load(f"a: {text}\n", "x.yaml")
+    except RecordInvalid:
+        return
+    if isinstance(found, dict) and isinstance(found["a"], int | float):
+        assert same(found, ruamel(f"a: {text}\n"))
+
+
+@pytest.mark.parametrize("text", ["010", "1:30", "1_000", "0b11", "1:30.5", "+0x10", "1_0.5"])
+def test_a_number_that_readers_differ_on_is_refused(text: str) -> None:
+    """With file and line, and what to do."""
+    with pytest.raises(RecordInvalid) as caught:
+        yaml.load(f"schema: runstone/stage/v1\nversions: [{text}]\n", "Production.yaml")
+    assert str(caught.value) == (
+        f"`Production.yaml`: line 2 holds {text}, which readers of YAML take for different numbers; write it in plain "
+        "digits, or put it in quotes if it is text. Correct it, then: `runstone validate Production.yaml`"
+    )
+
+
 def test_a_param_of_one_megabyte_passes() -> None:
     """Long text is one line, and comes back whole."""
     document = {"params": {"prompt": "line with 'quotes' and é\n" * 40_000, "list": list(range(5000))}}

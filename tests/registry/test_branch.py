@@ -17,8 +17,10 @@ from runstone.errors import (
     RunstoneError,
     SigningFailed,
 )
+from runstone.git.carried import Healed
 from runstone.git.repository import Repository
 from runstone.registry.branch import BranchesDiffer, commit_files, default_branch, make_commit, registry_commit
+from tests.cli.support import run_cli
 from tests.support import git, make_repository, run_python
 
 
@@ -288,29 +290,68 @@ def test_a_hook_that_vetoes_leaves_nothing_behind(git_repo: Path) -> None:
     )
 
 
-def test_killed_before_the_branch_moved_the_same_call_mends_it(git_repo: Path) -> None:
-    """What the killed one leaves is the change, staged; another change of the file is refused, the same one is made."""
-    commit_files(Repository.open(git_repo), {FILE: "1\n"}, "Begin")
-    hook = git_repo / ".git" / "hooks" / "reference-transaction"
-    hook.write_text(f'#!/bin/sh\n[ $1 = prepared ] && kill -9 "$(cat "{git_repo}/victim")" && exit 1\nexit 0\n')
+KILL = 'kill -9 "$(cat "{repo}/victim")"'
+KILLED_AT = {
+    "as the files are written": ("smudge", f"{KILL} $PPID; sleep 5"),
+    "once the index is written": ("post-index-change", KILL),
+    "before the branch moves": ("reference-transaction", f"[ $1 = prepared ] && {KILL} && exit 1\nexit 0"),
+    "once the branch has moved": ("reference-transaction", f"[ $1 = committed ] && {KILL}\nexit 0"),
+}
+
+
+def kill_a_commit(folder: Path, when: str) -> None:
+    """Kill -9 who changes a file and adds one, by a hook of git's."""
+    kind, script = KILLED_AT[when]
+    hook = folder / ".git" / "hooks" / kind
+    hook.write_text("#!/bin/sh\n" + script.replace("{repo}", str(folder)) + "\n")
     hook.chmod(0o755)
+    if kind == "smudge":
+        (folder / ".git" / "info" / "attributes").write_text("*.yaml filter=killer\n")
+        git("config", "filter.killer.smudge", f"exec '{hook}'", cwd=folder)
+        git("config", "filter.killer.clean", "cat", cwd=folder)
     code = f"""
 import os
 from pathlib import Path
 from runstone.git.repository import Repository
 from runstone.registry.branch import commit_files
 Path("victim").write_text(str(os.getpid()))
-commit_files(Repository.open("."), {{"{FILE}": "2\\n", "registry/new.yaml": "1\\n"}}, "Killed")
+commit_files(Repository.open("."), {{"{FILE}": "2\\n", "registry/new/model.yaml": "1\\n"}}, "Killed")
 """
-    assert -9 == run_python(code, cwd=git_repo, check=False).returncode
+    assert -9 == run_python(code, cwd=folder, check=False).returncode
     hook.unlink()
-    (git_repo / "victim").unlink()
-    assert [f"M  {FILE}", "A  registry/new.yaml"] == status(git_repo).splitlines()
-    repo = Repository.open(git_repo)
-    with pytest.raises(LocalEdits):
-        commit_files(repo, {FILE: "3\n"}, "Another")
-    commit_files(repo, {FILE: "2\n", "registry/new.yaml": "1\n"}, "Again")
-    assert ("", "Again") == (status(git_repo), git("log", "-1", "--format=%s", cwd=git_repo))
+    (folder / "victim").unlink()
+    if kind == "smudge":
+        (folder / ".git" / "info" / "attributes").unlink()
+        os.utime(folder / ".git" / "index.lock", (1, 1))  # long ago
+
+
+@pytest.mark.parametrize("when", KILLED_AT)
+def test_what_a_killed_one_left_is_healed_by_the_next_command(git_repo: Path, when: str) -> None:
+    """Index and files are as the branch says, wherever it was killed; edits of other files stay as they are."""
+    commit_files(Repository.open(git_repo), {FILE: "1\n"}, "Begin")
+    kill_a_commit(git_repo, when)
+    (git_repo / "train.py").write_text("mine\n")
+    has_moved = when == "once the branch has moved"
+    assert ("Killed" if has_moved else "Begin") == git("log", "-1", "--format=%s", cwd=git_repo)
+    done = run_cli("runs", "list", cwd=git_repo)
+    assert (0, not has_moved) == (done.returncode, "A command was killed while it changed registry/" in done.stderr)
+    assert ["M train.py"] == [line.strip() for line in status(git_repo).splitlines()]
+    assert ("2\n" if has_moved else "1\n") == (git_repo / FILE).read_text()
+    assert has_moved == (git_repo / "registry" / "new").exists()
+    assert [] == list((git_repo / ".git" / "runstone" / "carrying").iterdir())
+
+
+def test_the_next_commit_heals_first_and_keeps_what_somebody_has_edited_since(git_repo: Path) -> None:
+    """What was staged by the killed one is taken back, and is part of no later commit; an edit of its file stays."""
+    commit_files(Repository.open(git_repo), {FILE: "1\n"}, "Begin")
+    kill_a_commit(git_repo, "before the branch moves")
+    assert [f"M  {FILE}", "A  registry/new/model.yaml"] == status(git_repo).splitlines()
+    (git_repo / FILE).write_text("mine\n")
+    with pytest.warns(Healed, match="A command was killed while it changed"):
+        commit_files(Repository.open(git_repo), {"registry/other.yaml": "1\n"}, "Next")
+    assert "registry/other.yaml" == git("show", "--name-only", "--format=", "HEAD", cwd=git_repo)
+    assert f" M {FILE}" == status(git_repo)
+    assert "mine\n" == (git_repo / FILE).read_text()
 
 
 def test_a_lock_of_git_that_stays_is_named(git_repo: Path) -> None:

@@ -13,7 +13,7 @@ from runstone.errors import (
     ModelRenamed,
     RecordInvalid,
     RecordsSkipped,
-    VersionInUse,
+    ReviewRequired,
 )
 from runstone.git.repository import Repository
 from runstone.registry.alias import get_version_by_alias, set_alias
@@ -256,18 +256,23 @@ def test_a_deleted_model_is_gone_and_its_numbers_stay_taken(
     assert 2 == register_version(workspace, "churn", RunUri("first-run", "model")).version
 
 
-def test_under_review_what_is_in_use_is_not_deleted(version: ModelVersion, git_repo: Path) -> None:
-    """Its stage would go without anybody's approval; a description may be changed."""
-    register_version(Workspace.open(git_repo), "churn", RunUri("first-run", "model"))
-    set_stage(Workspace.open(git_repo).repo, "churn", 2, "Production")
+def test_under_review_only_what_leads_nobody_anywhere_is_changed_at_once(version: ModelVersion, git_repo: Path) -> None:
+    """A description may be changed, a name not, and what says more than a card is not removed."""
+    set_stage(Workspace.open(git_repo).repo, "churn", 1, "Production")
     (git_repo / "runstone.yaml").write_text("promotion: review\n")
     git("add", "-A", cwd=git_repo)
     git("commit", "-q", "-m", "Review", cwd=git_repo)
     workspace = Workspace(Repository.open(git_repo))
-    with pytest.raises(VersionInUse):
+    with pytest.raises(ReviewRequired, match=r"churn was not deleted: .* Propose it: `runstone models delete"):
         delete_model(workspace, "churn")
+    with pytest.raises(ReviewRequired, match="churn was not renamed: "):
+        rename_model(workspace, "churn", "leavers")
     assert "New" == describe_model(workspace, "churn", "New").description
-    assert "churn@v1\nchurn@v2" == git("tag", cwd=git_repo)
+    assert "churn@v1" == git("tag", cwd=git_repo)
+    register_version(workspace, "other", RunUri("first-run", "model"))
+    write_card(workspace, "other")
+    delete_model(workspace, "other")
+    assert ["churn"] == list_model_names(workspace.repo)
 
 
 def test_hostile_folders_are_no_models(workspace: Workspace, version: ModelVersion, git_repo: Path) -> None:

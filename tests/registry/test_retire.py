@@ -105,8 +105,10 @@ def test_what_is_guarded_is_not_retired_at_once(
 ) -> None:
     """Where stages and aliases are reviewed, the demotion is proposed first; a version without either goes."""
     register_version(workspace, "churn", model)
+    register_version(workspace, "churn", model)
     set_stage(workspace.repo, "churn", 1, "Production")
     set_alias(workspace.repo, "churn", "champion", 1)
+    set_alias(workspace.repo, "churn", "next", 3)
     (git_repo / "runstone.yaml").write_text("promotion: review\n")
     reviewed = Workspace(type(workspace.repo).open(git_repo))
     with pytest.raises(VersionInUse) as caught:
@@ -115,9 +117,11 @@ def test_what_is_guarded_is_not_retired_at_once(
         "churn v1 was not retired: it is in Production, churn@champion, and such changes are reviewed here. "
         "Propose that first: `runstone demote 'churn' 1 --propose`"
     ) == str(caught.value)
-    assert ["churn@v1", "churn@v2"] == git("tag", cwd=git_repo).split()
+    with pytest.raises(VersionInUse, match="Propose that first: `runstone models alias 'churn' next --delete`"):
+        retire_version(reviewed, "churn", 3)
+    assert ["churn@v1", "churn@v2", "churn@v3"] == git("tag", cwd=git_repo).split()
     retire_version(reviewed, "churn", 2)
-    assert [1] == list_numbers(workspace.repo, "churn")
+    assert [1, 3] == list_numbers(workspace.repo, "churn")
 
 
 @pytest.mark.dvc

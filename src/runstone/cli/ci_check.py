@@ -205,7 +205,6 @@ def _add_summary(session: Session, found: "Check") -> None:
     if not path:
         return
     from runstone.promotion.ci.check import write_report
+    from runstone.promotion.ci.environment import append_plain
 
-    text = write_report(session.workspace, found, limit=300_000)  # GitHub takes 1 MiB
-    with Path(path).open("a", encoding="utf-8", errors="replace") as file:
-        file.write(f"{text}\n")
+    append_plain(path, f"{write_report(session.workspace, found, limit=300_000)}\n")  # GitHub takes 1 MiB

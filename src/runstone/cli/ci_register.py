@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -182,8 +181,9 @@ def _write_output(uris: Sequence[str | None]) -> None:
     """Tell later steps of a GitHub job: `fromJSON(steps.ID.outputs.versions)`."""
     file = os.environ.get("GITHUB_OUTPUT") if os.environ.get("GITHUB_ACTIONS") == "true" else None
     if file:
-        with Path(file).open("a", encoding="utf-8") as output:
-            output.write(f"versions={json.dumps(uris)}\n")
+        from runstone.promotion.ci.environment import append_plain
+
+        append_plain(file, f"versions={json.dumps(uris)}\n")
 
 
 def _note_approvals(session: Session, upstream: "Upstream", since: str | None) -> "list[Noted]":

@@ -1,16 +1,38 @@
 """`runstone models create`, `describe`, `tag`, `rename`, `retire`, `delete` …: one commit or git tag each."""
 
+import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from runstone.cli.command import command
-from runstone.cli.output import Form, emit_json, json_option
+from runstone.cli.output import Form, clean, emit_json, json_option
+from runstone.cli.promote import changing
 from runstone.cli.session import MODEL, Session, pass_session
+
+if TYPE_CHECKING:
+    from runstone.promotion.proposals.propose import Options, Outcome
 
 _NUMBER = click.IntRange(min=1)
 _VERSION = click.option("--version", "number", type=_NUMBER, metavar="N", help="Of this version, not of the model.")
+
+
+def _of_model(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what every edit of a model takes: its name; and tell, once it is made, how to share it.
+
+    The function returns what was done, in words.
+    """
+
+    @click.argument("name", metavar="MODEL", type=MODEL)
+    @pass_session
+    @functools.wraps(function)
+    def with_model(session: Session, /, **given: Any) -> None:
+        click.echo(clean(function(session, **given)))
+        _say_share(session)
+
+    return with_model
 
 
 def whole_uri(text: str) -> str:
@@ -62,17 +84,16 @@ def create(
     runstone models describe churn ""                take the description away
     """,
 )
-@click.argument("name", metavar="MODEL", type=MODEL)
+@_of_model
 @click.argument("text")
 @_VERSION
-@pass_session
-def describe(session: Session, name: str, text: str, number: int | None) -> None:
+def describe(session: Session, name: str, text: str, number: int | None) -> str:
     """Set the description of MODEL, or of one of its versions: one commit on the default branch."""
     if number is None:
         session.client.update_registered_model(name, text)
     else:
         session.client.update_model_version(name, number, text)
-    _say_done(session, f"described {_shown(name, number)}")
+    return f"described {_shown(name, number)}"
 
 
 @command(
@@ -83,15 +104,14 @@ def describe(session: Session, name: str, text: str, number: int | None) -> None
     runstone models owners churn                     nobody
     """,
 )
-@click.argument("name", metavar="MODEL", type=MODEL)
+@_of_model
 @click.argument("owners", nargs=-1)
-@pass_session
-def owners(session: Session, name: str, owners: Sequence[str]) -> None:
+def owners(session: Session, name: str, owners: Sequence[str]) -> str:
     """Set the owners of MODEL, in place of those it has: names, mail addresses, teams."""
     from runstone.registry.model_edits import set_owners
 
     set_owners(session.workspace, name, owners)
-    _say_done(session, f"{name} has {len(owners)} owner{'' if len(owners) == 1 else 's'}")
+    return f"{name} has {len(owners)} owner{'' if len(owners) == 1 else 's'}"
 
 
 @command(
@@ -102,11 +122,10 @@ def owners(session: Session, name: str, owners: Sequence[str]) -> None:
     runstone models tag churn validated=yes --version 3
     """,
 )
-@click.argument("name", metavar="MODEL", type=MODEL)
+@_of_model
 @click.argument("tags", metavar="KEY=VALUE...", nargs=-1, required=True)
 @_VERSION
-@pass_session
-def tag(session: Session, name: str, tags: Sequence[str], number: int | None) -> None:
+def tag(session: Session, name: str, tags: Sequence[str], number: int | None) -> str:
     """Set tags of MODEL, or of one of its versions: one commit on the default branch."""
     from runstone.cli.pairs import parse_pairs
     from runstone.registry.model_edits import set_model_tags
@@ -117,7 +136,7 @@ def tag(session: Session, name: str, tags: Sequence[str], number: int | None) ->
         set_model_tags(session.workspace, name, pairs)
     else:
         set_version_tags(session.workspace, name, number, pairs)
-    _say_done(session, f"tagged {_shown(name, number)}")
+    return f"tagged {_shown(name, number)}"
 
 
 @command(
@@ -128,11 +147,10 @@ def tag(session: Session, name: str, tags: Sequence[str], number: int | None) ->
     runstone models untag churn validated --version 3
     """,
 )
-@click.argument("name", metavar="MODEL", type=MODEL)
+@_of_model
 @click.argument("keys", metavar="KEY...", nargs=-1, required=True)
 @_VERSION
-@pass_session
-def untag(session: Session, name: str, keys: Sequence[str], number: int | None) -> None:
+def untag(session: Session, name: str, keys: Sequence[str], number: int | None) -> str:
     """Remove tags of MODEL, or of one of its versions: one commit on the default branch."""
     from runstone.registry.model_edits import delete_model_tags
     from runstone.registry.notes import delete_version_tags
@@ -141,7 +159,7 @@ def untag(session: Session, name: str, keys: Sequence[str], number: int | None) 
         delete_model_tags(session.workspace, name, keys)
     else:
         delete_version_tags(session.workspace, name, number, keys)
-    _say_done(session, f"untagged {_shown(name, number)}")
+    return f"untagged {_shown(name, number)}"
 
 
 @command(
@@ -149,18 +167,19 @@ def untag(session: Session, name: str, keys: Sequence[str], number: int | None) 
     short_help="Give MODEL another name.",
     examples="""
     runstone models rename churn attrition
+    runstone models rename churn attrition --propose --message "As the business calls it"
     """,
 )
 @click.argument("name", metavar="MODEL", type=MODEL)
 @click.argument("new_name", metavar="NAME")
-@pass_session
-def rename(session: Session, name: str, new_name: str) -> None:
+@changing
+def rename(session: Session, name: str, new_name: str, message: str | None, options: "Options") -> "Outcome":
     """Give MODEL another name. Its folder and its git tags keep the first one, and its history goes on.
 
-    The old name means nothing more, and no other model can take it.
+    The old name means nothing more, and no other model can take it. Where the project reviews promotions, this opens a
+    proposal.
     """
-    model = session.client.rename_registered_model(name, new_name)
-    _say_done(session, f"renamed {name} to {model.name}")
+    return session.client.rename_model(name, new_name, message=message, options=options)
 
 
 @command(
@@ -195,9 +214,13 @@ def retire(session: Session, name: str, number: int, reason: str | None) -> None
 )
 @click.argument("name", metavar="MODEL", type=MODEL)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@pass_session
-def delete(session: Session, name: str, yes: bool) -> None:
-    """Delete MODEL: all of its versions are retired, and its files go. All of it stays in the history of git."""
+@changing
+def delete(session: Session, name: str, yes: bool, message: str | None, options: "Options") -> "Outcome":
+    """Delete MODEL: all of its versions are retired, and its files go. All of it stays in the history of git.
+
+    Where the project reviews promotions, this opens a proposal that removes the files. Once that is merged, the same
+    command retires the versions.
+    """
     from runstone.registry.version import list_numbers
 
     model = session.client.get_registered_model(name)
@@ -207,8 +230,7 @@ def delete(session: Session, name: str, yes: bool) -> None:
         count = len(list_numbers(session.workspace.repo, name))
         versions = f"its {count} versions" if count != 1 else "its version"
         click.confirm(f"Delete {model.name}, and retire {versions}?" if count else f"Delete {model.name}?", abort=True)
-    session.client.delete_registered_model(name)
-    _say_done(session, f"deleted {model.name}")
+    return session.client.delete_model(name, message=message, options=options)
 
 
 @command(
@@ -246,11 +268,6 @@ EDITS = (create, describe, owners, tag, untag, rename, copy, retire, delete)
 
 def _shown(name: str, number: int | None) -> str:
     return name if number is None else f"{name} v{number}"
-
-
-def _say_done(session: Session, what: str) -> None:
-    click.echo(what)
-    _say_share(session)
 
 
 def _say_share(session: Session) -> None:

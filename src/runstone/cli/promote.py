@@ -9,6 +9,7 @@ import click
 from runstone.cli.command import command
 from runstone.cli.output import Form, clean, emit_json, hint, json_option
 from runstone.cli.session import ALIAS, MODEL, REMOTE, Session, Word, pass_session, progress
+from runstone.errors.base import in_quotes
 
 if TYPE_CHECKING:
     from runstone.promotion.proposals.propose import Options, Outcome
@@ -55,6 +56,21 @@ def change_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return with_options
 
 
+def changing(function: Callable[..., "Outcome"]) -> Callable[..., Any]:
+    """Add the options of `change_options`, and tell what became of it: the command gets `options`, and returns that."""
+
+    @change_options
+    @json_option
+    @pass_session
+    @functools.wraps(function)
+    def with_outcome(session: Session, /, *, make_options: "Callable[..., Options]", form: Form, **given: Any) -> None:
+        with asking() as tell:
+            outcome = function(session, options=make_options(progress=tell), **given)
+        say_outcome(session, outcome, form)
+
+    return with_outcome
+
+
 BYPASS = click.option("--bypass", metavar="REASON", help="Set gates aside; the policy says who may.")
 
 
@@ -73,9 +89,7 @@ BYPASS = click.option("--bypass", metavar="REASON", help="Set gates aside; the p
 @click.option("-a", "--alias", type=ALIAS, help="The alias to point at the version.")
 @click.option("--archive-existing", is_flag=True, help="Let all who are in the stage make room.")
 @BYPASS
-@change_options
-@json_option
-@pass_session
+@changing
 def promote(
     session: Session,
     name: str,
@@ -85,9 +99,8 @@ def promote(
     archive_existing: bool,
     message: str | None,
     bypass: str | None,
-    make_options: "Callable[..., Options]",
-    form: Form,
-) -> None:
+    options: "Options",
+) -> "Outcome":
     """Put VERSION of MODEL into a stage, or point an alias at it.
 
     VERSION is a number, @ALIAS or `latest`. Where the project reviews promotions (`promotion: review`), this opens a
@@ -96,18 +109,16 @@ def promote(
     """
     if archive_existing and alias is not None:
         raise click.UsageError("--archive-existing goes with --stage.")
-    with asking() as tell:
-        outcome = session.client.promote(
-            name,
-            version,
-            stage,
-            alias=alias,
-            archive_existing=archive_existing,
-            message=message,
-            bypass=bypass,
-            options=make_options(progress=tell),
-        )
-    say_outcome(session, outcome, form)
+    return session.client.promote(
+        name,
+        version,
+        stage,
+        alias=alias,
+        archive_existing=archive_existing,
+        message=message,
+        bypass=bypass,
+        options=options,
+    )
 
 
 @command(
@@ -123,9 +134,7 @@ def promote(
 @click.argument("version")
 @click.option("-s", "--stage", type=STAGE, help="The stage to go to; None for none.  [default: as the policy says]")
 @BYPASS
-@change_options
-@json_option
-@pass_session
+@changing
 def demote(
     session: Session,
     name: str,
@@ -133,15 +142,13 @@ def demote(
     stage: str | None,
     message: str | None,
     bypass: str | None,
-    make_options: "Callable[..., Options]",
-    form: Form,
-) -> None:
+    options: "Options",
+) -> "Outcome":
     """Take VERSION of MODEL out of its stage: to where the policy sends those who are displaced, or to another one."""
-    with asking() as tell:
-        outcome = session.client.demote(
-            name, version, to=stage, message=message, bypass=bypass, options=make_options(progress=tell)
-        )
-    say_outcome(session, outcome, form)
+    return session.client.demote(name, version, to=stage, message=message, bypass=bypass, options=options)
+
+
+_DONE = {"rename": "renamed {model} to {new_name}", "remove": "deleted {model}"}
 
 
 def say_outcome(session: Session, outcome: "Outcome", form: Form) -> None:
@@ -153,10 +160,11 @@ def say_outcome(session: Session, outcome: "Outcome", form: Form) -> None:
     if plan.nothing:
         click.echo(clean(plan.nothing))
         return
+    names = {"model": plan.wish.model, "new_name": plan.wish.new_name}
     replaced = [f"v{version}" for version in plan.displaced if version not in plan.wish.versions]
     made = f", in place of {' and '.join(replaced)}" if replaced else ""
     if not outcome.is_proposal:
-        click.echo(clean(f"{plan.subject}{made}"))
+        click.echo(clean(_DONE.get(plan.wish.kind, "{subject}{made}").format(subject=plan.subject, made=made, **names)))
         from runstone.registry.branch import default_branch
 
         session.say_share(default_branch(session.workspace.repo))
@@ -174,10 +182,12 @@ def say_outcome(session: Session, outcome: "Outcome", form: Form) -> None:
         from runstone.git.transport import find_remote
 
         if find_remote(session.workspace.repo) is not None:
-            hint(f"It is here alone. Push it: `runstone proposals refresh '{plan.branch}'`")
+            hint(f"It is here alone. Push it: `runstone proposals refresh {in_quotes(plan.branch)}`")
     for reason in outcome.hindrances:
         hint(f"In its way: {reason}")
-    hint(f"See the report: `runstone proposals show '{plan.branch}'`")
+    hint(f"See the report: `runstone proposals show {in_quotes(plan.branch)}`")
+    if plan.wish.kind == "remove":
+        hint(f"Once it is merged, retire the versions: `runstone models delete {in_quotes(plan.wish.model)}`")
 
 
 def outcome_document(outcome: "Outcome") -> dict[str, Any]:
@@ -193,6 +203,7 @@ def outcome_document(outcome: "Outcome") -> dict[str, Any]:
         "stage": wish.stage,
         "alias": wish.alias,
         "to": wish.to,
+        "new_name": wish.new_name,
         "run": wish.registration.run if wish.registration is not None else None,
         "replaces": [version for version in plan.displaced if version not in wish.versions],
         "subject": plan.subject,

@@ -1,23 +1,24 @@
 """`runstone proposals`: changes of the registry that wait for review."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from runstone.cli.command import group
 from runstone.cli.output import Column, Form, clean, emit, emit_facts, emit_json, format_iso, hint, json_option
-from runstone.cli.promote import asking, outcome_document, say_outcome
+from runstone.cli.promote import asking, say_outcome
+from runstone.cli.proposal_rows import change_documents, contents_of, document, report, summary, where
 from runstone.cli.session import REMOTE, Session, Word, pass_session
+from runstone.errors.base import in_quotes
 
 if TYPE_CHECKING:
-    from runstone.git.repository import Repository
     from runstone.promotion.proposals.look import View
     from runstone.promotion.proposals.proposal import Proposal
-    from runstone.registry.changes import Change
 
 PROPOSAL = Word("proposal", "proposals")
-_OFFLINE = click.option("--offline", is_flag=True, help="Do not ask the remote; what was seen last counts.")
+_NAME = click.argument("name", metavar="NAME", type=PROPOSAL)
 _REMOTE = click.option("--remote", type=REMOTE, metavar="NAME", help="The git remote.  [default: origin]")
 _COLUMNS = [
     Column("proposal"),
@@ -44,6 +45,43 @@ def proposals() -> None:
     """
 
 
+def _looking(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of what only looks; the function gets the view of the remote in their place."""
+
+    @click.option("--offline", is_flag=True, help="Do not ask the remote; what was seen last counts.")
+    @_REMOTE
+    @json_option
+    @pass_session
+    @functools.wraps(function)
+    def with_view(session: Session, /, offline: bool, remote: str | None, **options: Any) -> Any:
+        from runstone.promotion.proposals.look import look
+
+        with asking() as tell:
+            view = look(session.workspace.repo, ask=not offline, may_fail=True, remote=remote, progress=tell)
+        return function(session, view, **options)
+
+    return with_view
+
+
+def _showing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As `_looking`, of one proposal, which the function gets in place of its name."""
+
+    @_NAME
+    @_looking
+    @functools.wraps(function)
+    def with_proposal(session: Session, view: "View", /, name: str, **options: Any) -> Any:
+        from runstone.promotion.proposals.listing import find_proposal
+
+        return function(session, view, find_proposal(session.workspace.repo, view, name), **options)
+
+    return with_proposal
+
+
+def _changing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the argument and the options of what changes one proposal."""
+    return _NAME(_REMOTE(json_option(pass_session(function))))
+
+
 @proposals.command(
     "list",
     short_help="List the open proposals, the newest first.",
@@ -53,21 +91,16 @@ def proposals() -> None:
     """,
 )
 @click.option("--all", "merged", is_flag=True, help="Also those whose changes the default branch has.")
-@_OFFLINE
-@_REMOTE
-@json_option
-@pass_session
-def list_(session: Session, merged: bool, offline: bool, remote: str | None, form: Form) -> None:
+@_looking
+def list_(session: Session, view: "View", merged: bool, form: Form) -> None:
     """List the open proposals, the newest first: what they change, who made them, how they stand to the branch."""
     from runstone.promotion.proposals.listing import list_proposals
 
-    repo = session.workspace.repo
-    view = _look(session, offline, remote)
-    found = list_proposals(repo, view, merged=merged)
+    found = list_proposals(session.workspace.repo, view, merged=merged)
     if form == "json":
-        emit_json([_document(each) for each in found])
+        emit_json([document(session, each) for each in found])
         return
-    rows = [[p.name, p.subject, p.author.partition(" <")[0], p.time, p.state, _where(p)] for p in found]
+    rows = [[p.name, summary(session, p), p.author.partition(" <")[0], p.time, p.state, where(p)] for p in found]
     emit(_COLUMNS, rows, form, empty="There are no open proposals.")
 
 
@@ -79,38 +112,34 @@ def list_(session: Session, merged: bool, offline: bool, remote: str | None, for
     runstone proposals show promote/churn-v4-production --json
     """,
 )
-@click.argument("name", metavar="NAME", type=PROPOSAL)
-@_OFFLINE
-@_REMOTE
-@json_option
-@pass_session
-def show(session: Session, name: str, offline: bool, remote: str | None, form: Form) -> None:
-    """Show a proposal: who made it, how it stands, and the report on what it changes."""
-    view, proposal = _find(session, name, offline, remote)
+@_showing
+def show(session: Session, view: "View", proposal: "Proposal", form: Form) -> None:
+    """Show a proposal: what it changes, who made it, how it stands, and the report on it."""
     from runstone.promotion.proposals.bring import bring_runs
 
     with asking() as tell:
         bring_runs(session.workspace.repo, view, proposal, tell)
     if form == "json":
-        changes = [_change(each) for each in _changes(session.workspace.repo, proposal)]
-        emit_json({**_document(proposal), "changes": changes, "report": _report(session, view, proposal)})
+        changes = change_documents(session, proposal)
+        emit_json({**document(session, proposal), "changes": changes, "report": report(session, view, proposal)})
         return
     emit_facts(
         [
             ("proposal", proposal.name),
-            ("subject", proposal.subject),
+            ("change", summary(session, proposal, most=20)),
             ("author", proposal.author),
+            ("says", proposal.subject),
             ("made", format_iso(proposal.time)),
             ("commit", proposal.commit),
             ("state", proposal.state),
-            ("where", _where(proposal)),
+            ("where", where(proposal)),
         ]
     )
-    click.echo("\n" + clean(_report(session, view, proposal), keep="\n"))
+    click.echo("\n" + clean(report(session, view, proposal), keep="\n"))
     if proposal.state in ("conflicts", "stale"):
-        hint(f"Make it anew on the present branch: `runstone proposals refresh '{proposal.name}'`")
+        hint(f"Make it anew on the present branch: `runstone proposals refresh {in_quotes(proposal.name)}`")
     elif proposal.state == "open":
-        hint(f"Merge it: `runstone proposals merge '{proposal.name}'`")
+        hint(f"Merge it: `runstone proposals merge {in_quotes(proposal.name)}`")
 
 
 @proposals.command(
@@ -121,33 +150,23 @@ def show(session: Session, name: str, offline: bool, remote: str | None, form: F
     runstone proposals diff churn --text
     """,
 )
-@click.argument("name", metavar="NAME", type=PROPOSAL)
 @click.option("--text", is_flag=True, help="The lines of the files, as git shows them.")
-@_OFFLINE
-@_REMOTE
-@json_option
-@pass_session
-def diff(session: Session, name: str, text: bool, offline: bool, remote: str | None, form: Form) -> None:
+@_showing
+def diff(session: Session, view: "View", proposal: "Proposal", text: bool, form: Form) -> None:
     """Show what a proposal changes: facts, or lines of files."""
-    _, proposal = _find(session, name, offline, remote)
-    repo = session.workspace.repo
     if text:
         base = proposal.base or f"{proposal.commit}^"
         options = ["--no-ext-diff", "--no-textconv", "--no-color", "--end-of-options"]
-        _, out = repo.git("diff", *options, base, proposal.commit)
+        _, out = session.workspace.repo.git("diff", *options, base, proposal.commit)
         shown = out.decode("utf-8", "replace")
         emit_json({"proposal": proposal.name, "text": shown}) if form == "json" else click.echo(
             clean(shown, keep="\n\t"), nl=False
         )
-        return
-    changes = _changes(repo, proposal)
-    if form == "json":
-        emit_json([_change(each) for each in changes])
-        return
-    from runstone.promotion.report.described import describe
-
-    for each in changes:
-        click.echo(clean(describe(each)))
+    elif form == "json":
+        emit_json(change_documents(session, proposal))
+    else:
+        for each in contents_of(session, proposal):
+            click.echo(clean(each))
 
 
 @proposals.command(
@@ -158,15 +177,12 @@ def diff(session: Session, name: str, text: bool, offline: bool, remote: str | N
     runstone proposals merge promote/churn-v4-production --json
     """,
 )
-@click.argument("name", metavar="NAME", type=PROPOSAL)
-@_REMOTE
-@json_option
-@pass_session
+@_changing
 def merge(session: Session, name: str, remote: str | None, form: Form) -> None:
     """Merge a proposal into the default branch: your yes to it.
 
     The gates are judged and the approvals counted first, by the policy of the default branch. Where that branch is
-    checked out, the work tree goes along; nothing else in it is touched.
+    checked out, the work tree goes along; nothing else in it is touched. Interrupted, it may be repeated.
     """
     from runstone.promotion.proposals.merge import merge_proposal
 
@@ -174,10 +190,11 @@ def merge(session: Session, name: str, remote: str | None, form: Form) -> None:
         done = merge_proposal(session.workspace, name, remote=remote, progress=tell)
     if form == "json":
         facts = {"done": "merged" if done.is_new else "nothing", "commit": done.commit, "target": done.target}
-        emit_json({**_document(done.proposal), **facts, "remarks": list(done.remarks)})
+        emit_json({**document(session, done.proposal), **facts, "remarks": list(done.remarks)})
         return
-    said = f"merged into {done.target}: {done.proposal.subject}"
-    click.echo(clean(said if done.is_new else f"{done.target} has it already: {done.proposal.subject}"))
+    branch = done.proposal.name
+    said = f"merged into {done.target}: {summary(session, done.proposal)}"
+    click.echo(clean(said if done.is_new else f"{done.target} has {branch} already: it was merged before"))
     _say(done.remarks)
 
 
@@ -188,17 +205,18 @@ def merge(session: Session, name: str, remote: str | None, form: Form) -> None:
     runstone proposals close churn
     """,
 )
-@click.argument("name", metavar="NAME", type=PROPOSAL)
-@_REMOTE
-@pass_session
-def close(session: Session, name: str, remote: str | None) -> None:
+@_changing
+def close(session: Session, name: str, remote: str | None, form: Form) -> None:
     """Close a proposal without merging it: its branch goes, here and on the remote."""
     from runstone.promotion.proposals.close import close as close_proposal
 
     with asking() as tell:
         proposal, left = close_proposal(session.workspace.repo, name, remote=remote, progress=tell)
-    click.echo(clean(f"closed {proposal.name}: {proposal.subject}"))
-    hint(f"Bring it back: `git branch '{proposal.branch}' {proposal.commit}`")
+    if form == "json":
+        emit_json({**document(session, proposal), "done": "closed", "remarks": left})
+        return
+    click.echo(clean(f"closed {proposal.name}: {summary(session, proposal)}"))
+    hint(f"Bring it back: `git branch {in_quotes(proposal.branch)} {proposal.commit}`")
     _say(left)
 
 
@@ -209,11 +227,8 @@ def close(session: Session, name: str, remote: str | None) -> None:
     runstone proposals refresh churn
     """,
 )
-@click.argument("name", metavar="NAME", type=PROPOSAL)
 @click.option("--no-push", is_flag=True, help="Keep the proposal here; the remote may be away.")
-@_REMOTE
-@json_option
-@pass_session
+@_changing
 def refresh(session: Session, name: str, no_push: bool, remote: str | None, form: Form) -> None:
     """Make a proposal anew on the present default branch: the same wish, planned on what is so now.
 
@@ -225,72 +240,9 @@ def refresh(session: Session, name: str, no_push: bool, remote: str | None, form
     with asking() as tell:
         options = Options(push=not no_push, remote=remote, progress=tell)
         outcome = refresh_proposal(session.workspace, name, options)
-    if form == "json":
-        emit_json(outcome_document(outcome))
-        return
     say_outcome(session, outcome, form)
-    if outcome.plan.nothing:
-        hint(f"Nothing is left to propose. Close it: `runstone proposals close '{name}'`")
-
-
-def _look(session: Session, offline: bool, remote: str | None) -> "View":
-    from runstone.promotion.proposals.look import look
-
-    with asking() as tell:
-        return look(session.workspace.repo, ask=not offline, may_fail=True, remote=remote, progress=tell)
-
-
-def _find(session: Session, name: str, offline: bool, remote: str | None) -> "tuple[View, Proposal]":
-    from runstone.promotion.proposals.listing import find_proposal
-
-    view = _look(session, offline, remote)
-    return view, find_proposal(session.workspace.repo, view, name)
-
-
-def _report(session: Session, view: "View", proposal: "Proposal") -> str:
-    from dataclasses import replace
-
-    from runstone.promotion.proposals.request import report_of
-
-    if proposal.state == "merged":  # told as of when it was made
-        view = replace(view, tip=proposal.base)
-    return report_of(session.workspace, view, proposal.commit, proposal.base)
-
-
-def _changes(repo: "Repository", proposal: "Proposal") -> "Sequence[Change]":
-    from runstone.registry.changes import read_changes
-
-    return read_changes(repo, proposal.base, proposal.commit)
-
-
-def _change(change: "Change") -> dict[str, Any]:
-    from dataclasses import asdict
-
-    from runstone.promotion.report.described import describe
-
-    kind = type(change).__name__.removesuffix("Change").lower()
-    return {"kind": kind, **asdict(change), "text": describe(change)}
-
-
-def _document(proposal: "Proposal") -> dict[str, Any]:
-    return {
-        "name": proposal.name,
-        "branch": proposal.branch,
-        "remote": proposal.remote,
-        "local": proposal.is_local,
-        "commit": proposal.commit,
-        "base": proposal.base,
-        "subject": proposal.subject,
-        "author": proposal.author,
-        "made": format_iso(proposal.time),
-        "state": proposal.state,
-        "trailers": {key: list(values) for key, values in proposal.trailers.items()},
-    }
-
-
-def _where(proposal: "Proposal") -> str:
-    places = [*(["here"] if proposal.is_local else []), *([proposal.remote] if proposal.remote else [])]
-    return ", ".join(places)
+    if outcome.plan.nothing and form != "json":
+        hint(f"Nothing is left to propose. Close it: `runstone proposals close {in_quotes(name)}`")
 
 
 def _say(remarks: Sequence[str]) -> None:

@@ -1,17 +1,15 @@
 """`runstone rollback`: who was in a stage before goes back into it."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
 from runstone.cli.command import command
-from runstone.cli.output import Form, json_option
-from runstone.cli.promote import BYPASS, STAGE, asking, change_options, say_outcome
-from runstone.cli.session import ALIAS, MODEL, Session, pass_session
+from runstone.cli.promote import BYPASS, STAGE, changing
+from runstone.cli.session import ALIAS, MODEL, Session
 
 if TYPE_CHECKING:
-    from runstone.promotion.proposals.propose import Options
+    from runstone.promotion.proposals.propose import Options, Outcome
 
 
 @command(
@@ -28,9 +26,7 @@ if TYPE_CHECKING:
 @click.option("-a", "--alias", type=ALIAS, help="The alias to point back.")
 @click.option("--to", metavar="VERSION", help="The version to restore.  [default: who was there before]")
 @BYPASS
-@change_options
-@json_option
-@pass_session
+@changing
 def rollback(
     session: Session,
     name: str,
@@ -39,16 +35,11 @@ def rollback(
     to: str | None,
     message: str | None,
     bypass: str | None,
-    make_options: "Callable[..., Options]",
-    form: Form,
-) -> None:
+    options: "Options",
+) -> "Outcome":
     """Put back into a stage of MODEL who was there before the present holders came, or point an alias back.
 
     It undoes the last change of that stage, as `git revert` does: a second rollback undoes the first. Who is displaced
     goes where the policy says (`previous`), else to Archived. It is proposed and reviewed like any promotion.
     """
-    with asking() as tell:
-        outcome = session.client.rollback(
-            name, stage, alias=alias, to=to, message=message, bypass=bypass, options=make_options(progress=tell)
-        )
-    say_outcome(session, outcome, form)
+    return session.client.rollback(name, stage, alias=alias, to=to, message=message, bypass=bypass, options=options)

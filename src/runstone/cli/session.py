@@ -36,8 +36,11 @@ class Session:
     def client(self) -> "Client":
         """Every verb; raises `NotARepository`."""
         from runstone.client import Client
+        from runstone.git.carried import heal
 
-        return Client(self.path)
+        client = Client(self.path)
+        heal(client.workspace.repo)
+        return client
 
     @property
     def workspace(self) -> "Workspace":
@@ -66,7 +69,8 @@ class Session:
         from runstone.git.runs import journal
 
         repo = Repository.open(self.path)
-        return self.repo if journal.list_entries(repo) or kept.needs_check(repo) else repo
+        is_cut_short = any((repo.state_dir / "carrying").glob("*"))  # see `git.carried`
+        return self.repo if is_cut_short or journal.list_entries(repo) or kept.needs_check(repo) else repo
 
     def run_id(self, prefix_or_name: str) -> str:
         """The id of the one run that this means; raises `RunNotFound`, `RunAmbiguous`, `RecordInvalid`."""

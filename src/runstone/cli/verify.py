@@ -46,9 +46,6 @@ def verify(session: Session, what: str | None, deep: bool, no_artifacts: bool, f
     else:
         _print(found)
     if found.breaks:
-        from runstone.cli.model_history import say_notes
-
-        say_notes(session.workspace.repo)
         raise click.exceptions.Exit(1 if any(each.is_certain for each in found.breaks) else 2)
 
 
@@ -83,6 +80,9 @@ def _print(found: "Verified") -> None:
         click.echo(f"        {clean(each.why)}")
     for bypass in found.bypasses:
         click.echo(f"note    commit {bypass.commit[:7]} set gates aside: {clean(bypass.reason)}")
+    if found.noted:
+        rests = f"{counted(found.noted, 'guarded change')} of {found.changes} approved by notes alone"
+        click.echo(f"note    {rests}: by refs/notes/runstone, for which who may push it vouches")
     looked = f"{counted(found.changes, 'guarded change')} in {counted(found.commits, 'commit')}"
     versions = f"{counted(found.versions, 'version')} down to the bytes"
     verdict = "it all holds" if not found.breaks else f"{counted(len(found.breaks), 'break')}"
@@ -94,6 +94,7 @@ def _document(found: "Verified") -> dict[str, object]:
         "commit": found.commit,
         "commits": found.commits,
         "changes": found.changes,
+        "approved_by_notes_alone": found.noted,
         "versions": found.versions,
         "result": "pass" if not found.breaks else "fail" if any(b.is_certain for b in found.breaks) else "unknown",
         "breaks": [

@@ -66,3 +66,8 @@ def quoted(text: object) -> str:
     from shlex import quote
 
     return quote(str(text))
+
+
+def in_quotes(text: object) -> str:
+    """As `quoted`, and always between quotes. What others named, as branches that they pushed, is never a command."""
+    return "'" + str(text).replace("'", "'\"'\"'") + "'"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from runstone.errors.base import RunstoneError, UsageError, indented, quoted, some
+from runstone.errors.base import RunstoneError, UsageError, in_quotes, indented, quoted, some
 from runstone.errors.runs import RunIsLive
 
 
@@ -144,7 +144,7 @@ class AliasNotFound(RunstoneError):
     def __init__(self, name: str, alias: str, known: Sequence[str]) -> None:
         self.name, self.alias, self.known = name, alias, tuple(known)
         have = f"It has {some(known)}." if known else "It has none."
-        step = f"Set it: `runstone models alias '{name}' '{alias}' VERSION`"
+        step = f"Set it: `runstone models alias {in_quotes(name)} {in_quotes(alias)} VERSION`"
         super().__init__(f"The model {name!r} has no alias {alias!r}. {have} {step}")
 
 
@@ -175,21 +175,34 @@ class ReviewRequired(RunstoneError):
     """The project reviews such changes, so it was not made at once: a proposal was opened, where one could be.
 
     Attributes:
-        what: What was to be moved.
+        what: What was to be changed.
         proposal: The branch of the proposal that was opened; None if none was.
         url: The request's address on the forge, where there is one.
+        deed: What was to become of it: moved, renamed, deleted.
     """
 
-    def __init__(self, what: str, proposal: str | None = None, url: str | None = None) -> None:
-        self.what, self.proposal, self.url = what, proposal, url
-        rule = f"{what} was not moved: `promotion: review` in runstone.yaml says that such changes are reviewed."
+    def __init__(
+        self,
+        what: str,
+        proposal: str | None = None,
+        url: str | None = None,
+        *,
+        deed: str = "moved",
+        by_policy: bool = False,
+    ) -> None:
+        self.what, self.proposal, self.url, self.deed = what, proposal, url, deed
+        who = "registry/policy.yaml" if by_policy else "`promotion: review` in runstone.yaml"
+        rule = f"{what} was not {deed}: {who} says that such changes are reviewed."
         if proposal is None:
-            super().__init__(f"{rule} Propose it: `runstone promote MODEL VERSION --stage STAGE` or `--alias ALIAS`")
+            steps = {"renamed": "`runstone models rename MODEL NAME`", "deleted": "`runstone models delete MODEL`"}
+            step = steps.get(deed, "`runstone promote MODEL VERSION --stage STAGE` or `--alias ALIAS`")
+            super().__init__(f"{rule} Propose it: {step}")
             return
         where = f"{url} (`{proposal}`)" if url else f"`{proposal}`"
         super().__init__(
-            f"{rule} It is proposed: {where}. Have somebody look at it: `runstone proposals show '{proposal}'`; "
-            f"and merge it: `runstone proposals merge '{proposal}'`"
+            f"{rule} It is proposed: {where}. Have somebody look at it: "
+            f"`runstone proposals show {in_quotes(proposal)}`; and merge it: "
+            f"`runstone proposals merge {in_quotes(proposal)}`"
         )
 
 
@@ -236,8 +249,9 @@ class VersionNotAllotted(RunstoneError):
             step += "Or let somebody retire it who may push git tags there." if is_refused else ""
         else:
             step += (
-                f"Ask for the version by a request that is reviewed: `runstone register '{model}' --run RUN --propose`;"
-                " or give numbers in each clone, and send the versions with a later sync: `versions: local` in "
+                "Ask for the version by a request that is reviewed: "
+                f"`runstone register {in_quotes(model)} --run RUN --propose`; or give numbers in each clone, and "
+                "send the versions with a later sync: `versions: local` in "
                 "runstone.yaml"
             )
         super().__init__(

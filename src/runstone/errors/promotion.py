@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from runstone.errors.base import RunstoneError, UsageError, indented, some
+from runstone.errors.base import RunstoneError, UsageError, in_quotes, indented, quoted, some
 from runstone.errors.sharing import RemoteUnreachable
 
 
@@ -27,7 +27,7 @@ class TransitionRefused(RunstoneError):
         where = "no stage" if before == "None" else before
         allowed = some(["no stage" if name == "None" else name for name in sources]) or "nowhere"
         step = (
-            f"First: `runstone promote '{model}' {version} --stage {way[0]}`"
+            f"First: `runstone promote {in_quotes(model)} {version} --stage {quoted(way[0])}`"
             if way
             else "No way leads there: see `from` in registry/policy.yaml."
         )
@@ -43,7 +43,7 @@ class TooManyHolders(RunstoneError):
         self.model, self.stage, self.count, self.holders = model, stage, count, holders
         super().__init__(
             f"{stage} of {model} may hold {holders} at once (`holders` in registry/policy.yaml), and {count} were to "
-            f"be in it. Name the one: `runstone rollback '{model}' --stage {stage} --to VERSION`"
+            f"be in it. Name the one: `runstone rollback {in_quotes(model)} --stage {quoted(stage)} --to VERSION`"
         )
 
 
@@ -54,7 +54,7 @@ class VersionRetired(RunstoneError):
         self.model, self.version = model, version
         super().__init__(
             f"{model} v{version} is retired, so it enters no stage and no alias points at it. "
-            f"See what there is: `runstone models versions '{model}'`"
+            f"See what there is: `runstone models versions {in_quotes(model)}`"
         )
 
 
@@ -120,8 +120,9 @@ class ProposalUnclear(RunstoneError):
     def __init__(self, branch: str, why: str) -> None:
         self.branch, self.why = branch, why
         super().__init__(
-            f"`{branch}` cannot be made anew: {why}. See what it changes: `runstone proposals diff --text '{branch}'`; "
-            f"close it: `runstone proposals close '{branch}'`"
+            f"`{branch}` cannot be made anew: {why}. See what it changes: "
+            f"`runstone proposals diff --text {in_quotes(branch)}`; close it: "
+            f"`runstone proposals close {in_quotes(branch)}`"
         )
 
 
@@ -132,7 +133,7 @@ class BranchTaken(RunstoneError):
         self.branch, self.why = branch, why
         super().__init__(
             f"The branch `{branch}` is there and {why}, so nothing was changed. Look at it: "
-            f"`runstone proposals show '{branch}'`; close it: `runstone proposals close '{branch}'`"
+            f"`runstone proposals show {in_quotes(branch)}`; close it: `runstone proposals close {in_quotes(branch)}`"
         )
 
 
@@ -144,7 +145,7 @@ class ProposalConflict(RunstoneError):
         lines = "".join(f"\n  {conflict}" for conflict in conflicts)
         super().__init__(
             f"`{branch}` conflicts with what `{target}` holds now, so it was not merged:{lines}\n"
-            f"Make it anew on the present `{target}`: `runstone proposals refresh '{branch}'`"
+            f"Make it anew on the present `{target}`: `runstone proposals refresh {in_quotes(branch)}`"
         )
 
 
@@ -156,7 +157,7 @@ class ProposalRefused(RunstoneError):
         self.exit_code = 2 if undecided else 1
         lines = "".join(f"\n  {reason}" for reason in reasons)
         super().__init__(
-            f"`{branch}` may not be merged:{lines}\nSee the whole report: `runstone proposals show '{branch}'`"
+            f"`{branch}` may not be merged:{lines}\nSee the whole report: `runstone proposals show {in_quotes(branch)}`"
         )
 
 
@@ -175,12 +176,19 @@ class RegistrationRefused(RunstoneError):
 
 
 class BranchRefused(RunstoneError):
-    """A git remote does not take a branch, so nothing was changed."""
+    """A git remote does not take a branch, or does not let go of one, so nothing was changed."""
 
-    def __init__(self, remote: str, ref: str, why: str) -> None:
-        self.remote, self.ref, self.why = remote, ref, why
+    def __init__(self, remote: str, ref: str, why: str, *, is_removal: bool = False) -> None:
+        self.remote, self.ref, self.why, self.is_removal = remote, ref, why, is_removal
         name = ref.removeprefix("refs/heads/")
-        is_proposal = name.startswith(("promote/", "demote/", "rollback/", "register/"))
+        if is_removal:
+            super().__init__(
+                f"The git remote `{remote}` refused to remove `{name}`, so it stays there:\n{indented(why)}\n"
+                "Ask whoever runs the remote to remove it, or for the right to remove branches. Then: "
+                f"`runstone proposals close {in_quotes(name)}`"
+            )
+            return
+        is_proposal = name.startswith(("promote/", "demote/", "rollback/", "register/", "rename/", "remove/"))
         step = (
             "or propose from a fork of your own"
             if is_proposal

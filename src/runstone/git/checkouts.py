@@ -1,7 +1,7 @@
 """Work trees that have a branch checked out: which they are, and how they go along when the branch moves.
 
 The work tree goes first and the branch follows, as in `git merge`: git's own two-tree merge refuses where it would lose
-an edit, and whoever is killed between the two leaves the change staged, never its reverse.
+an edit, and whoever is killed between the two leaves the change staged, never its reverse; see `carried`.
 """
 
 import os
@@ -36,10 +36,10 @@ class Checkout:
     def __str__(self) -> str:
         return str(self.path)
 
-    def git(self, *arguments: str) -> bytes:
+    def git(self, *arguments: str, input: bytes | None = None) -> bytes:
         """Run git there, also where nothing in the work tree leads to the git directory."""
         options = [f"--git-dir={self.git_dir}", f"--work-tree={self.path}"]
-        return run_git([*options, *arguments], cwd=self.path)[1]
+        return run_git([*options, *arguments], cwd=self.path, input=input)[1]
 
 
 def checkouts(repo: Repository, ref: str) -> list[Checkout]:

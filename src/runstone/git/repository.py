@@ -3,6 +3,7 @@
 Every other module is handed a `Repository`; nothing below `fluent` has an ambient one.
 """
 
+import copy
 import errno
 import os
 import re
@@ -110,6 +111,12 @@ class Repository:
 
     def __repr__(self) -> str:
         return f"Repository({str(self.work_tree or self.git_dir)!r})"
+
+    def seen_with(self, config: Config) -> "Repository":
+        """The same repository by other settings than those of the work tree: those of a commit, to read it by."""
+        seen = copy.copy(self)
+        seen.__dict__["config"] = config
+        return seen
 
     @cached_property
     def objects(self) -> Objects:

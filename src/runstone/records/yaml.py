@@ -14,6 +14,10 @@ from runstone.records.yaml_write import MAX_DEPTH, RAW, dump
 
 __all__ = ["MAX_DEPTH", "MAX_SIZE", "dump", "load"]
 
+_OLD_INT = re.compile(r"[-+]?0[0-9_b]|.*[_:]|[-+]0x")
+_OLD_FLOAT = re.compile("[_:]")
+"""What makes a number one of YAML 1.1 alone: octal, binary and sexagesimal ones, and `_` between digits."""
+
 MAX_SIZE = 16 * 1024 * 1024
 """Bytes (of text: characters) a document may have; a param of 1 MB is legal, a bomb is not."""
 
@@ -110,12 +114,19 @@ class _Loader:
         return values
 
     def _scalar(self, event: Any) -> Any:
-        """A scalar by YAML 1.1's rules, but times, `=` and `<<` are text: readers do not agree on them."""
+        """A scalar by YAML 1.1's rules, but times, `=` and `<<` are text: readers do not agree on them.
+
+        A number that YAML 1.2 reads as another one, or as text, is refused: `010`, `1:30`, `1_000`, `0b1`.
+        """
         if not event.implicit[0]:
             return event.value
         tag = self._loader.resolve(self._yaml.ScalarNode, event.value, event.implicit)
-        if tag.rpartition(":")[2] not in ("bool", "float", "int", "null"):
+        kind = tag.rpartition(":")[2]
+        if kind not in ("bool", "float", "int", "null"):
             return event.value
+        if (kind == "int" and _OLD_INT.match(event.value)) or (kind == "float" and _OLD_FLOAT.search(event.value)):
+            step = "write it in plain digits, or put it in quotes if it is text"
+            raise self._fail(event, f"holds {event.value}, which readers of YAML take for different numbers; {step}")
         try:
             return self._loader.construct_object(self._yaml.ScalarNode(tag, event.value))
         except ValueError:

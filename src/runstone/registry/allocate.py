@@ -23,6 +23,7 @@ from runstone.registry.numbers import (
     Numbers,
     highest_here,
     highest_seen,
+    next_number,
     parse_numbers,
     read_all_numbers,
     refuse_other_case,
@@ -149,7 +150,7 @@ def _allocate_here(repo: Repository, key: str, body: VersionBody, commit: str, r
         highest = max(highest_here(repo, key), 0 if remote is None else highest_seen(repo, remote, key))
         if not highest:
             refuse_other_case(key, read_all_numbers(repo))
-        number = highest + 1
+        number = next_number(repo, key, highest)
         tag = f"{key}@v{number}"
         if _make_here(repo, None, tag, signing.write_tag(repo, commit, tag, _message(body, number))):
             return number
@@ -239,7 +240,7 @@ def _next_number(repo: Repository, remote: str | None, key: str, there: Refs, *,
     highest = max(theirs.get(key, Numbers()).highest, own, seen)
     if not highest:
         refuse_other_case(key, {*theirs, *read_all_numbers(repo)})
-    return highest + 1
+    return next_number(repo, key, highest, there)
 
 
 def _look(repo: Repository, remote: str) -> Refs:

@@ -146,6 +146,13 @@ def make_commit(
     return signing.write_commit(repo, tree, parents, message)
 
 
+def draft_commit(repo: Repository, base: str, changes: Changes) -> str:
+    """A commit of changes that is nobody's and that no ref names, to see what they come to."""
+    who = "Runstone <runstone@localhost> 0 +0000"
+    tree = _write_tree(repo, repo.objects.commit(base).tree, changes)
+    return repo.objects.write_commit(tree, [base], who, who, "A draft")
+
+
 def commit_files(
     repo: Repository,
     changes: Changes | Callable[[str | None], Changes],
@@ -176,8 +183,10 @@ def commit_files(
     """
     from random import SystemRandom
 
-    from runstone.git import checkouts, signing  # here: to look a version up, which has to be quick, takes none of it
+    # Here: to look a version up, which has to be quick, takes none of it.
+    from runstone.git import carried, checkouts, signing
 
+    carried.heal(repo)
     with repo.lock:  # for fairness, and since two processes cannot write one index at once
         for _ in range(_ATTEMPTS):
             name, tip, base = _look(repo)
@@ -192,10 +201,10 @@ def commit_files(
             parents = [base] if base is not None else []
             text = message(base) if callable(message) else message
             commit = signing.write_commit(repo, tree, parents, text)
+            old = before or repo.objects.write_tree({})
+            differing = [path for path in wanted if repo.objects.entry(old, path) != repo.objects.entry(tree, path)]
             try:
-                _move(
-                    repo, RefUpdate(ref, commit, tip), trees, before or repo.objects.write_tree({}), tree, list(wanted)
-                )
+                carried.move_branch(repo, RefUpdate(ref, commit, tip), trees, old, tree, differing)
                 return commit
             except RefMoved as moved:
                 failure = moved
@@ -225,35 +234,6 @@ def _refuse_if_behind(
             f"a rebase of `{name}` is under way. Finish it (`git rebase --continue`), or leave it: `git rebase --abort`"
         )
         raise IndexBusy(repo.work_tree or repo.git_dir, why)
-
-
-def _move(
-    repo: Repository, move: RefUpdate, trees: "Sequence[Checkout]", old: str, new: str, paths: Sequence[str]
-) -> None:
-    """Move the branch, and with it the work trees that have it checked out."""
-    from runstone.git import checkouts
-
-    def is_new(path: str) -> bool:
-        return repo.objects.entry(old, path) is None
-
-    if not trees:
-        repo.refs.update([move])
-        return
-    differing = [path for path in paths if repo.objects.entry(old, path) != repo.objects.entry(new, path)]
-    checkouts.carry_along(trees, old, new, differing, is_new)
-    try:
-        repo.refs.update([move])
-    except BaseException as error:
-        # Whoever moved the branch meanwhile may have committed what was staged for a moment.
-        back = old
-        if isinstance(error, RefMoved):
-            tip = _tip(repo, move.ref)
-            if tip is not None:
-                there = repo.objects.commit(tip).tree
-                kept = {path: repo.objects.entry(there, path) for path in differing}
-                back = repo.objects.update_tree(new, kept) or repo.objects.write_tree({})
-        checkouts.put_back(trees, back, new, differing)
-        raise
 
 
 def _tip(repo: Repository, ref: str) -> str | None:

@@ -9,6 +9,7 @@ from itertools import zip_longest
 
 from runstone.git.objects import TreeEntry
 from runstone.git.repository import Repository
+from runstone.names import decode_component, encode_component
 from runstone.records.model_file import ModelFile
 from runstone.records.policy import NO_STAGE
 from runstone.records.registration import Registration
@@ -48,6 +49,22 @@ class ModelChange:
     model: str
     before: ModelFile | None
     after: ModelFile | None
+
+    @property
+    def renamed(self) -> tuple[str, str] | None:
+        """The former name and the new one, where it got another one; also by the first file of a model that had none.
+
+        A file that goes leaves nothing to be called. Of a name too long for a path the key holds a part alone, so one
+        that belongs to the key is what the model was called all along.
+        """
+        if self.after is None:
+            return None
+        first = decode_component(self.key)
+        was, now = (self.before.name if self.before is not None else None), self.after.name
+        own = {None, first, now if now is not None and encode_component(now) == self.key else None}
+        if was == now or {was, now} <= own:
+            return None
+        return was or first, now or first
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +123,9 @@ class FileEdit:
     after: str | None
 
 
-def read_changes(repo: Repository, old: str | None, new: str | None) -> tuple[Change, ...]:
+def read_changes(
+    repo: Repository, old: str | None, new: str | None, *, was: Repository | None = None
+) -> tuple[Change, ...]:
     """What changed from one commit to another, by model.
 
     Only what differs is read, so that its cost is that of the change, however large the registry.
@@ -115,15 +134,16 @@ def read_changes(repo: Repository, old: str | None, new: str | None) -> tuple[Ch
         repo: The repository.
         old: A full commit id; None for an empty registry.
         new: Likewise.
+        was: The repository by the settings of the old commit, where those put the registry elsewhere.
 
     Warns:
         RecordsSkipped: A file breaks its schema, and counts as absent.
     """
     facts = Facts(repo)
     found: list[Change] = []
-    for key, edits in by_model(_edits(repo, old, new)):
+    for key, edits in by_model(_edits(repo, old, new, was or repo)):
         stages = any(edit.place.kind == "stage" for edit in edits)
-        before, after = (files_beside(repo, commit, key, stages=stages) for commit in (old, new))
+        before, after = (files_beside(r, c, key, stages=stages) for r, c in ((was or repo, old), (repo, new)))
         before |= {edit.place: edit.before for edit in edits if edit.before is not None}
         after |= {edit.place: edit.after for edit in edits if edit.after is not None}
         found += compare_files(facts, key, (before, old or ""), (after, new or ""))
@@ -221,9 +241,9 @@ def files_beside(repo: Repository, commit: str | None, key: str, *, stages: bool
     return found
 
 
-def _edits(repo: Repository, old: str | None, new: str | None) -> Iterator[FileEdit]:
+def _edits(repo: Repository, old: str | None, new: str | None, was: Repository) -> Iterator[FileEdit]:
     registry = repo.config.registry
-    return _walk(repo, registry, registry, _entry(repo, old, registry), _entry(repo, new, registry))
+    return _walk(repo, registry, registry, _entry(repo, old, was.config.registry), _entry(repo, new, registry))
 
 
 def _walk(repo: Repository, registry: str, path: str, a: TreeEntry | None, b: TreeEntry | None) -> Iterator[FileEdit]:

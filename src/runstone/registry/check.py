@@ -155,7 +155,7 @@ def _project_files(repo: Repository) -> Iterator[tuple[str, bytes]]:
         config = repo.work_tree / CONFIG_FILE
         if config.is_file():
             yield CONFIG_FILE, config.read_bytes()
-        for path in sorted((repo.work_tree / folder).rglob("*.yaml")):
+        for path in filter(Path.is_file, sorted((repo.work_tree / folder).rglob("*.yaml"))):
             yield path.relative_to(repo.work_tree).as_posix(), path.read_bytes()
         return
     commit = registry_commit(repo)

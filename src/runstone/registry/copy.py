@@ -6,8 +6,9 @@ from typing import Any
 from runstone.errors import InvalidUri
 from runstone.records.model import VersionBody
 from runstone.registry.allocate import allocate
+from runstone.registry.branch import registry_commit
 from runstone.registry.former_names import refuse_former
-from runstone.registry.keys import check_model, find_key
+from runstone.registry.keys import check_model, check_new_model, find_key
 from runstone.registry.resolve import resolve_version
 from runstone.registry.version import ModelVersion, get_version, name_in_tags, said_of
 from runstone.tracking.workspace import Workspace
@@ -47,8 +48,9 @@ def copy_version(
     if not isinstance(parsed, ModelUri):
         raise InvalidUri(str(source), "a version is copied from a version: `models:/<name>/<version>`")
     found = resolve_version(repo, parsed)
-    name = check_model(name)
+    given, name = name, check_model(name)
     key = find_key(repo, name)
+    check_new_model(repo, given, key, registry_commit(repo))
     refuse_former(repo, name, key)
     body = VersionBody(
         model=name_in_tags(repo, name, key),

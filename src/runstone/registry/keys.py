@@ -27,6 +27,23 @@ def check_model(name: object) -> str:
     return names.check_name("model", name)
 
 
+def check_new_model(repo: Repository, name: object, key: str, commit: str | None) -> None:
+    """Refuse a name that a model would get now, if nobody could tell it from others; see `names.check_new_name`.
+
+    Args:
+        repo: The repository.
+        name: The name as it was given.
+        key: The key that `find_key` tells of it.
+        commit: The commit that it was asked as of.
+
+    Raises:
+        InvalidName: There is no such model, and it is such a name.
+    """
+    file = None if commit is None else read_model_file(repo, commit, key)
+    if file is None and repo.refs.read(f"refs/tags/{key}@v1") is None:
+        names.check_new_name("model", name)
+
+
 def is_key(folder: str) -> bool:
     """Whether a folder's name is one that a model gets: another one cannot be asked for by any name."""
     try:

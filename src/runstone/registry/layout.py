@@ -54,3 +54,11 @@ def parse_path(registry: str, path: str) -> Place | None:
             return Place(_FOLDERS[folder], key, name)
         case _:
             return None
+
+
+def covered_path(registry: str, path: str) -> str | None:
+    """The path of a fact that a folder stands in the place of, with this file in it; None if there is none."""
+    parts = path.split("/")
+    first = registry.count("/") + 2
+    above = ("/".join(parts[:end]) for end in range(first, min(first + 3, len(parts))))
+    return next((each for each in above if parse_path(registry, each) is not None), None)

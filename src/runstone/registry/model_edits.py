@@ -1,25 +1,30 @@
 """What people do to a registered model: make it, describe it, tag it, rename it, delete it. One commit each."""
 
+import re
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from runstone import names
-from runstone.errors import InvalidName, ModelExists, ModelNotFound
+from runstone.errors import ModelExists, ModelNotFound, ReviewRequired
 from runstone.git.repository import Repository
 from runstone.records import yaml
 from runstone.records.model_file import ModelFile
 from runstone.records.policy import NO_STAGE
 from runstone.registry import branch
-from runstone.registry.former_names import refuse_former
-from runstone.registry.keys import check_model, find_key, first_name, is_key
-from runstone.registry.layout import Place
+from runstone.registry.former_names import refuse_former, refuse_taken
+from runstone.registry.keys import check_model, find_key, first_name
+from runstone.registry.layout import Place, parse_path
 from runstone.registry.message import format_message
 from runstone.registry.model import RegisteredModel, get_model, list_model_names
-from runstone.registry.numbers import read_all_numbers, read_numbers
-from runstone.registry.state import ModelState, read_model_state, read_states
+from runstone.registry.numbers import read_numbers
+from runstone.registry.state import read_model_state
 from runstone.tracking.values import check_keys, check_text, tag_value
 from runstone.tracking.workspace import Workspace
+
+_TAGGED = re.compile(rb"^tagger .*> ([0-9]{1,12}) [+-][0-9]{4}$", re.MULTILINE)
+_FREE = ("card", "notes", "registration")
+"""What is said of a model that leads nobody anywhere."""
 
 
 def create_model(
@@ -47,7 +52,7 @@ def create_model(
         InvalidName: It cannot be used, or differs from another model's by case alone.
         LocalEdits, IndexBusy, BranchBehind, BranchDiverged, SigningFailed: See `branch.commit_files`.
     """
-    repo, name = workspace.repo, check_model(name)
+    repo, name = workspace.repo, names.check_new_name("model", name)
     key = names.encode_component(name)
     file = ModelFile(
         name=None if names.decode_component(key) == name else name,
@@ -59,7 +64,7 @@ def create_model(
     path = Place("model", key).path(repo.config.registry)
 
     def plan(base: str | None) -> branch.Changes:
-        _refuse_taken(repo, base, name, key, own=None)
+        refuse_taken(repo, base, name, key, own=None)
         refuse_former(repo, name, key)
         if read_numbers(repo, key).present:
             raise ModelExists(name)
@@ -115,29 +120,48 @@ def rename_model(workspace: Workspace, name: str, new_name: str) -> RegisteredMo
 
     Raises:
         ModelNotFound: There is no such model.
-        ModelExists: Another one has the new name, or had it first.
-        InvalidName: It cannot be used, or differs from another model's by case alone.
+        ModelExists, InvalidName: As `renaming`.
         LocalEdits, IndexBusy, BranchBehind, BranchDiverged, SigningFailed: See `branch.commit_files`.
+        ReviewRequired: `runstone.yaml` says that such changes are reviewed.
     """
-    repo, name, new_name = workspace.repo, check_model(name), check_model(new_name)
-    key = _need(repo, name)
-    written = None if names.decode_component(key) == new_name else new_name
-    path = Place("model", key).path(repo.config.registry)
-
-    def plan(base: str | None) -> branch.Changes:
-        _refuse_taken(repo, base, new_name, names.encode_component(new_name), own=key)
-        refuse_former(repo, new_name, key)
-        return {path: yaml.dump(_file(repo, base, key)._replace(name=written).to_document())}
-
+    repo, name, new_name = workspace.repo, check_model(name), names.check_new_name("model", new_name)
+    key = need_key(repo, name)
+    if repo.config.promotion == "review":
+        raise ReviewRequired(name, deed="renamed")
     trailers = [("Model", new_name), ("Former-name", name)]
-    branch.commit_files(repo, plan, format_message(f"Rename {name} to {new_name}", trailers))
+    message = format_message(f"Rename {name} to {new_name}", trailers)
+    branch.commit_files(repo, lambda base: renaming(repo, base, key, new_name), message)
     return get_model(repo, new_name)
 
 
-def delete_model(workspace: Workspace, name: str) -> None:
+def renaming(repo: Repository, base: str | None, key: str, new_name: str) -> dict[str, str | None]:
+    """The file to write so that a model is called otherwise.
+
+    Args:
+        repo: The repository.
+        base: The commit to build on.
+        key: The model.
+        new_name: Its name to be.
+
+    Raises:
+        ModelExists: Another one has the new name, or had it first.
+        InvalidName: It cannot be used, or differs from another model's by case alone.
+        RecordInvalid: The file that is there cannot be read.
+    """
+    refuse_taken(repo, base, check_model(new_name), names.encode_component(new_name), own=key)
+    refuse_former(repo, new_name, key)
+    written = None if names.decode_component(key) == new_name else new_name
+    file = _file(repo, base, key)._replace(name=written)
+    return {Place("model", key).path(repo.config.registry): yaml.dump(file.to_document())}
+
+
+def delete_model(workspace: Workspace, name: str) -> str | None:
     """Delete a model: its versions are retired, and its folder goes. All of it stays in git.
 
     Interrupted, it may be called again: what is missing is done.
+
+    Returns:
+        The commit; None if there were no files.
 
     Writes:
         A git tag for each version, as `retire_version` does; one commit on the default branch.
@@ -147,29 +171,40 @@ def delete_model(workspace: Workspace, name: str) -> None:
         VersionInUse: A version is in a stage or has an alias, and who takes it from there needs approval.
         VersionNotAllotted: The remote cannot be reached, or does not take the tags that retire the versions.
         LocalEdits, IndexBusy, BranchBehind, BranchDiverged, SigningFailed: See `branch.commit_files`.
+        ReviewRequired: It has files, and `runstone.yaml` says that such changes are reviewed.
     """
     from runstone.registry.retire import retire_version
 
     repo = workspace.repo
-    key = find_key(repo, name)
-    folder, commit = f"{repo.config.registry}/{key}", branch.registry_commit(repo)
+    key, commit = find_key(repo, name), branch.registry_commit(repo)
     state, numbers = read_model_state(repo, commit, key), read_numbers(repo, key).present
-    if not numbers and not _paths(repo, commit, folder):
+    files = removal(repo, commit, key)
+    if not numbers and not files:
         raise ModelNotFound(name, list_model_names(repo))
+    if is_guarded(repo, files) and repo.config.promotion == "review":
+        raise ReviewRequired(name, deed="deleted")
     # Those in use first: where that needs approval, nothing has been retired yet.
     for number in sorted(numbers, key=lambda each: state.stage_of(each) == NO_STAGE and not state.aliases_of(each)):
         retire_version(workspace, name, number)
+    message = format_message(f"Delete the model {name}", [("Model", name)])
+    return branch.commit_files(repo, lambda base: removal(repo, base, key), message)
 
-    def plan(base: str | None) -> branch.Changes:
-        return dict.fromkeys(_paths(repo, base, folder))
 
-    branch.commit_files(repo, plan, format_message(f"Delete the model {name}", [("Model", name)]))
+def removal(repo: Repository, base: str | None, key: str) -> dict[str, str | None]:
+    """The files of a model, to be removed."""
+    return dict.fromkeys(_paths(repo, base, f"{repo.config.registry}/{key}"))
+
+
+def is_guarded(repo: Repository, paths: Iterable[str]) -> bool:
+    """Whether some of a model's files are such that a reviewed project has their removal reviewed."""
+    places = (parse_path(repo.config.registry, path) for path in paths)
+    return any(place is not None and place.kind not in _FREE for place in places)
 
 
 def edit_model_file(workspace: Workspace, name: str, subject: str, edit: Callable[[ModelFile], ModelFile]) -> None:
     """Change `model.yaml` of a model that there is; writes and raises as `describe_model`."""
     repo, name = workspace.repo, check_model(name)
-    key = _need(repo, name)
+    key = need_key(repo, name)
     path = Place("model", key).path(repo.config.registry)
 
     def plan(base: str | None) -> branch.Changes:
@@ -198,8 +233,8 @@ def shown_tags(keys: Collection[str]) -> str:
     return f"the tag {next(iter(keys))}" if len(keys) == 1 else "tags"
 
 
-def _need(repo: Repository, name: str) -> str:
-    """The key of a model that there is."""
+def need_key(repo: Repository, name: str) -> str:
+    """The key of a model that there is; raises `ModelNotFound`."""
     key = find_key(repo, name)
     if not read_numbers(repo, key).present and _path_of(repo, key) is None:
         raise ModelNotFound(name, list_model_names(repo))
@@ -218,31 +253,16 @@ def _file(repo: Repository, base: str | None, key: str) -> ModelFile:
     if base is None or data is None:
         name = first_name(repo, key)
         is_told = names.decode_component(key) == name
-        return ModelFile(name=None if is_told else name, created=time.time_ns() // 1_000_000)
+        return ModelFile(name=None if is_told else name, created=_made(repo, key))
     where = f"{path} at {base[:7]}"
     return ModelFile.from_document(yaml.load(data, where), where)
 
 
-def _refuse_taken(repo: Repository, base: str | None, name: str, key: str, *, own: str | None) -> None:
-    """Refuse a name that another model has, or had first, or that differs from one by case alone.
-
-    On many disks folders and git tags that differ by case alone are one.
-    """
-    states = read_states(repo, base)
-    known = {each: states.get(each) or ModelState(each) for each in {*states, *read_all_numbers(repo)} if is_key(each)}
-    for other, state in known.items():
-        if other == own:
-            continue
-        is_there = state.has_file or other != key
-        if state.name == name and is_there:
-            raise ModelExists(name)
-        if other == key and is_there:
-            raise ModelExists(name, f"its folder and its git tags are those of the model now called {state.name!r}")
-        if other == key and own is not None:
-            raise ModelExists(name, "the git tags of a model of this name are there")
-        for taken in (state.name, names.decode_component(other)):
-            if taken != name and taken.lower() == name.lower():
-                raise InvalidName("model", name, f"it differs from the model {taken!r} by case alone")
+def _made(repo: Repository, key: str) -> int:
+    """When a model without a file was made: with its first version. So the same change is the same file again."""
+    found = repo.objects.find(f"refs/tags/{key}@v1")
+    written = None if found is None else _TAGGED.search(found[2])
+    return time.time_ns() // 1_000_000 if written is None else 1000 * int(written[1])
 
 
 def _paths(repo: Repository, base: str | None, folder: str) -> list[str]:

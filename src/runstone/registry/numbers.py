@@ -5,7 +5,7 @@ Nothing is read here of what the tags say, so one that only looks like a version
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from runstone import names
 from runstone.errors import InvalidName
@@ -36,8 +36,8 @@ class Numbers:
 
     @property
     def highest(self) -> int:
-        """The highest number ever given; 0 if none was."""
-        return max([*self.versions, *self.retired], default=0)
+        """The highest number ever given; 0 if none was. A retirement gives none: anybody could burn all numbers."""
+        return max(self.versions, default=0)
 
 
 def read_numbers(repo: Repository, key: str) -> Numbers:
@@ -51,7 +51,7 @@ def read_all_numbers(repo: Repository) -> dict[str, Numbers]:
 
 
 def highest_here(repo: Repository, key: str) -> int:
-    """The highest number of a model's version tags here; 0 if it has none.
+    """The highest number of a model's versions here; 0 if it has none. As `Numbers.highest`, retirements give none.
 
     Asked at every registration, so it reads git's files and starts no process, where git keeps refs in files.
     """
@@ -62,15 +62,30 @@ def highest_here(repo: Repository, key: str) -> int:
         packed = (repo.common_dir / "packed-refs").read_bytes()
     except FileNotFoundError:
         packed = b""
-    found = re.findall(b" " + re.escape(start.encode()) + rb"([1-9][0-9]{0,17})!?$", packed, re.MULTILINE)
+    found = re.findall(b" " + re.escape(start.encode()) + rb"([1-9][0-9]{0,17})$", packed, re.MULTILINE)
     loose = f"{key}@v"
     try:
         with os.scandir(repo.common_dir / "refs" / "tags") as entries:
             rest = [entry.name.removeprefix(loose) for entry in entries if entry.name.startswith(loose)]
     except FileNotFoundError:
         rest = []
-    known = (names.parse_version_number(text.removesuffix("!")) for text in [*map(bytes.decode, found), *rest])
+    known = (names.parse_version_number(text) for text in [*map(bytes.decode, found), *rest])
     return max(filter(None, known), default=0)
+
+
+def next_number(repo: Repository, key: str, highest: int, others: Container[str] = ()) -> int:
+    """The number after the highest one; where that is retired before it was given, the next that is not.
+
+    Args:
+        repo: The repository.
+        key: The model.
+        highest: The highest number of its versions.
+        others: The refs of a remote.
+    """
+    number = highest + 1
+    while (ref := f"{TAGS}{key}@v{number}!") in others or repo.refs.read(ref) is not None:
+        number += 1
+    return number
 
 
 def highest_seen(repo: Repository, remote: str, key: str) -> int:

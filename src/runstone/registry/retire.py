@@ -1,6 +1,7 @@
 """Retire a model version: a further git tag `<key>@v<N>!`. The version stays in git, and its number is never reused."""
 
 from runstone.errors import VersionInUse, VersionNotFound
+from runstone.errors.base import in_quotes, quoted
 from runstone.git.repository import Repository
 from runstone.records.policy import NO_STAGE, Approvals
 from runstone.registry import branch
@@ -66,11 +67,11 @@ def _refuse_if_guarded(repo: Repository, version: ModelVersion) -> None:
     stage = policy.stages.get(version.current_stage)
     if version.current_stage != NO_STAGE and ((stage.approvals if stage else None) or usual).count:
         used.append(f"in {version.current_stage}")
-        step = f"runstone demote '{version.name}' {version.version} --propose"
+        step = f"runstone demote {in_quotes(version.name)} {version.version} --propose"
     for alias in version.aliases:
         if (policy.alias_rule(alias).approvals or usual).count:
             used.append(f"{version.name}@{alias}")
-            step = step or f"runstone demote '{version.name}' {version.version} --alias {alias} --propose"
+            step = step or f"runstone models alias {in_quotes(version.name)} {quoted(alias)} --delete"
     if used:
         raise VersionInUse(version.name, version.version, used, step)
 

@@ -1,6 +1,7 @@
 """Which commits a pipeline is about: from options, from what CI systems say, in clones that have next to nothing."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from runstone.errors import CannotDecide, UsageError
 from runstone.git.repository import Repository
 from runstone.promotion.ci.check import bring, check
 from runstone.promotion.ci.context import find_context
-from runstone.promotion.ci.environment import Said, read_environment
+from runstone.promotion.ci.environment import Said, append_plain, read_environment
 from runstone.tracking.sync import sync
 from runstone.tracking.workspace import Workspace
 from tests.promotion.support import make_versions, propose, stage_file, write
@@ -75,6 +76,21 @@ def test_an_event_that_cannot_be_read_says_nothing(tmp_path: Path) -> None:
         environ = {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_PATH": str(tmp_path / "event.json")}
         assert Said("github") == read_environment(environ)
     assert Said("github") == read_environment({"GITHUB_ACTIONS": "true", "GITHUB_EVENT_PATH": "/nowhere"})
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and devices have names there")
+def test_a_pipe_or_a_device_in_place_of_a_file_ends_nothing(tmp_path: Path) -> None:
+    """Neither is read for ever, nor is it waited for who writes or reads at the other end."""
+    pipe, large = tmp_path / "pipe", tmp_path / "large"
+    os.mkfifo(pipe)
+    with large.open("wb") as file:
+        file.truncate(64 * 1024 * 1024)
+    for path in (pipe, Path("/dev/zero"), tmp_path, large):
+        assert Said("github") == read_environment({"GITHUB_ACTIONS": "true", "GITHUB_EVENT_PATH": str(path)})
+    append_plain(str(pipe), "x")
+    append_plain(str(tmp_path / "new"), "x")
+    append_plain(str(tmp_path / "new"), "y")
+    assert "xy" == (tmp_path / "new").read_text()
 
 
 def test_without_a_ci_system_it_is_head_against_the_default_branch(git_repo: Path) -> None:

@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 
 from runstone import names
+from runstone.errors import ModelExists
 from runstone.promotion.ci.registering import Outcome, register_merged
 from runstone.promotion.ci.upstream import Upstream
+from runstone.promotion.proposals.register import propose_registration
+from runstone.promotion.rules.judgement import judge
 from runstone.records import yaml
 from runstone.records.model import VersionBody
+from runstone.registry.model_edits import delete_model, rename_model
 from runstone.registry.version import get_version, register_version
 from runstone.tracking.edit import delete_run
 from runstone.tracking.sync import sync
@@ -22,7 +26,7 @@ from tests.promotion.merged import ci_checkout, log_and_share, merge, push_file,
 from tests.promotion.support import ANN, write
 from tests.registry.support import log_model
 from tests.sharing import Team
-from tests.support import git
+from tests.support import git, sign_with_key
 
 pytestmark = pytest.mark.ci
 
@@ -64,6 +68,45 @@ def test_again_makes_nothing(team: Team) -> None:
     git("tag", "-a", "-m", "churn version 1 retired", "churn@v1!", "churn@v1^{commit}", cwd=team.remote, env=ANN)
     assert [("present", "models:/churn/1")] == said(register(ci_checkout(team, "again")))
     assert ["churn@v1", "churn@v1!"] == team.tags()
+
+
+@pytest.mark.parametrize("is_retired", [True, False])
+def test_a_name_that_a_deleted_model_had_is_not_given_by_a_request(team: Team, is_retired: bool) -> None:
+    """Neither where its versions were retired, nor where a merge alone has removed its files; from a shallow checkout,
+    by a check of the proposal, and by who would propose it.
+    """
+    ann = team.folder / "ann"
+    log_and_share(team, "run-1")
+    workspace = Workspace.open(ann)
+    register_version(workspace, "churn", RunUri("run-1", "model"))
+    sync(workspace)
+    rename_model(workspace, "churn", "leavers")
+    if is_retired:
+        delete_model(workspace, "leavers")
+    else:
+        write(ann, {"registry/churn/model.yaml": None}, "Remove it")
+    git("push", "-q", "origin", "main", cwd=ann)
+    log_and_share(team, "run-2")
+    why = "versions of a deleted model were given under this name"
+    with pytest.raises(ModelExists, match=why):
+        propose_registration(Workspace.open(ann), "leavers", RunUri("run-2", "model"))
+    git("fetch", "-q", "origin", cwd=ann)
+    base = git("rev-parse", "origin/main", cwd=ann)
+    merge(team, request_of(team, "run-2"), model="leavers")
+    git("pull", "-q", "origin", "main", cwd=ann)
+    found = judge(Workspace.open(ann), base, git("rev-parse", "HEAD", cwd=ann))
+    assert any(why in problem for each in found.judged for problem in each.problems)
+    (outcome,) = register(ci_checkout(team))
+    assert ("refused", True) == (outcome.state, why in outcome.why), outcome
+    assert not any("leavers" in tag for tag in team.tags())
+
+
+def test_a_request_makes_no_model_that_nobody_can_tell_from_another(team: Team) -> None:
+    """Its folder would be spelled so; a model that is there already goes on."""
+    log_and_share(team, "run-1")
+    merge(team, request_of(team, "run-1"), model="chu\u200brn")
+    (outcome,) = register(ci_checkout(team))
+    assert ("refused", True) == (outcome.state, "U+200B (zero width space)" in outcome.why)
 
 
 def test_what_was_registered_otherwise_counts_by_run_and_path(team: Team) -> None:
@@ -318,17 +361,9 @@ def test_tags_are_signed_where_git_is_set_to(team: Team) -> None:
     """With the job's key, as `git tag -s` does."""
     log_and_share(team, "run-1")
     merge(team, request_of(team, "run-1"))
-    checkout, key = ci_checkout(team), team.folder / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    (team.folder / "allowed").write_text(f"ci@example.org {key.with_suffix('.pub').read_text()}")
-    for setting, value in {
-        "user.name": "CI",
-        "user.email": "ci@example.org",
-        "gpg.format": "ssh",
-        "user.signingKey": str(key),
-        "tag.gpgSign": "true",
-        "gpg.ssh.allowedSignersFile": str(team.folder / "allowed"),
-    }.items():
+    checkout = ci_checkout(team)
+    sign_with_key(checkout, "ci@example.org", team.folder)
+    for setting, value in {"user.name": "CI", "user.email": "ci@example.org", "tag.gpgSign": "true"}.items():
         git("config", setting, value, cwd=checkout)
     assert [("made", "models:/churn/1")] == said(register(checkout))
     git("verify-tag", "churn@v1", cwd=checkout)

@@ -8,6 +8,7 @@ from runstone.git.repository import Repository
 from runstone.promotion.ci.check import Check, check, write_report
 from runstone.promotion.ci.context import find_context
 from runstone.tracking.workspace import Workspace
+from tests.promotion.faults import FAULTS, Make, propose_fault
 from tests.promotion.support import ANN, make_versions, stage_file, write
 from tests.support import git
 
@@ -76,6 +77,22 @@ def test_links_are_told(registry: Path, path: str) -> None:
     assert path in [each.path for each in found.findings if each.kind == "file-unreadable"]
     assert found.judgement is not None
     assert any(problem.startswith(f"`{path}` is a link") for problem in found.judgement.problems)
+
+
+@pytest.mark.parametrize(("make", "what", "why"), FAULTS)
+def test_what_no_approval_makes_right_does_not_pass(registry: Path, make: Make, what: str, why: str) -> None:
+    """What the guard refuses and verification names."""
+    del what
+    policy: dict[str, str | None] = {"registry/policy.yaml": STRICT.replace("stages:", "stages:\n  Staging: {}")}
+    git("branch", "-f", "main", write(registry, policy, "Staging, too"), cwd=registry)
+    propose_fault(registry, make, "odd")
+    git("checkout", "-q", "-f", "odd", cwd=registry)
+    found = checked(registry)
+    assert "fail" == found.result
+    assert found.judgement is not None
+    said = [*found.judgement.problems, *(each for j in found.judgement.judged for each in j.problems)]
+    begin = why.split(" ")[0] if "is no stage" in why or "`" in why else "churn v1 would be in 2 stages at once"
+    assert any(each.startswith(begin) for each in said), said
 
 
 def test_a_submodule_is_told(registry: Path) -> None:

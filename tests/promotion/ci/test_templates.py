@@ -15,7 +15,7 @@ import yaml
 
 from runstone import templates
 from runstone.promotion.ci.registering import register_merged
-from runstone.promotion.ci.templates import write_ci, write_guard
+from runstone.promotion.ci.templates import write_ci, write_codeowners, write_guard
 from runstone.promotion.ci.upstream import Upstream
 from runstone.tracking.workspace import Workspace
 from tests.cli.support import environment
@@ -298,3 +298,13 @@ def test_the_guard_of_a_bare_repository(asked: Team, runstone_on_path: dict[str,
     assert 0 == push("HEAD:promote/churn-v1-production").returncode
     done = push(":churn@v1")
     assert (1, True) == (done.returncode, "refused refs/tags/churn@v1: " in done.stderr), done.stderr
+
+
+def test_who_is_who_has_owners_as_settings_have(git_repo: Path) -> None:
+    """A forge asks them before `.mailmap` changes, which says whose approval is whose."""
+    model = "schema: runstone/registered-model/v1\nowners: ['@kim']\n"
+    (git_repo / "registry" / "churn").mkdir(parents=True)
+    (git_repo / "registry" / "churn" / "model.yaml").write_text(model)
+    write_codeowners(Workspace.open(git_repo).repo, "github")
+    rows = (git_repo / ".github" / "CODEOWNERS").read_text().splitlines()
+    assert ["/registry/policy.yaml @kim", "/runstone.yaml @kim", "/.mailmap @kim"] == rows[1:4]

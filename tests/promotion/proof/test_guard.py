@@ -12,7 +12,8 @@ from runstone.git.repository import Repository
 from runstone.promotion.proof.guard import Update, parse_updates
 from runstone.tracking.sync import sync
 from runstone.tracking.workspace import Workspace
-from tests.promotion.support import ANN, make_versions, merge, propose, stage_file, write
+from tests.promotion.faults import FAULTS, Make, propose_fault
+from tests.promotion.support import ANN, RAE, make_versions, merge, propose, stage_file, write
 from tests.sharing import Team
 from tests.support import SOURCE, git
 
@@ -78,6 +79,38 @@ def test_a_self_approved_merge_is_refused(ann: Path, push: Push) -> None:
     propose(ann, {PRODUCTION: stage_file(1)}, "Promote churn v1", "promote/1")
     merge(ann, "promote/1", ANN)
     assert "Ann approved what is their own" in push("main").stderr
+
+
+@pytest.mark.parametrize(("make", "what", "why"), [FAULTS[1], FAULTS[3], *FAULTS[8:]])
+def test_what_no_approval_makes_right_is_refused(ann: Path, push: Push, make: Make, what: str, why: str) -> None:
+    """Although somebody else merged it."""
+    propose(ann, {PRODUCTION: stage_file(1)}, "Promote churn v1", "promote/1")
+    merge(ann, "promote/1")
+    assert 0 == push("main").returncode
+    propose_fault(ann, make, "odd")
+    commit = git("commit-tree", "-m", "Merge", "odd^{tree}", "-p", "main", "-p", "odd", cwd=ann, env=RAE)
+    done = push(f"{commit}:refs/heads/main")
+    assert 0 != done.returncode
+    said = " ".join(line.removeprefix("remote:").strip() for line in done.stderr.splitlines())
+    assert f"refused refs/heads/main: {what}, commit {commit[:7]}: {why}" in said
+
+
+def test_what_is_wrong_already_hinders_nobody_else(ann: Path, push: Push, plain_team: Team) -> None:
+    """A version in two stages, from before there was a guard: other work is taken, and what mends it."""
+    both: dict[str, str | None] = {PRODUCTION: stage_file(1), "registry/churn/stages/Staging.yaml": stage_file(1, 2)}
+    head = write(ann, both, "Both")
+    git("fetch", "-q", str(ann), f"{head}:refs/heads/main", cwd=plain_team.remote)
+    write(ann, {"train.py": "print(2)\n", "registry/churn/README.md": "# Churn\n"}, "Work")
+    assert 0 == push("main").returncode
+    propose(ann, {"registry/churn/stages/Staging.yaml": stage_file(2)}, "Take it out", "demote/1")
+    merge(ann, "demote/1")
+    assert 0 == push("main").returncode
+
+
+def test_who_is_who_is_changed_with_approval(ann: Path, push: Push) -> None:
+    """As runstone.yaml is: else one could become another by a push, and then approve."""
+    write(ann, {".mailmap": "<boss@example.org> <ann@example.org>\n"}, "Add me")
+    assert "policy of .mailmap" in push("main").stderr
 
 
 def test_a_refused_change_hidden_below_others_is_found(ann: Path, push: Push) -> None:

@@ -16,9 +16,10 @@ from runstone.promotion.proof.verify import Bypass, verify
 from runstone.promotion.proposals.merge import merge_proposal
 from runstone.records import yaml
 from runstone.tracking.workspace import Workspace
+from tests.promotion.faults import FAULTS, Make, propose_fault
 from tests.promotion.merged import request_in
 from tests.promotion.proposing import clone, setup
-from tests.promotion.support import ANN, alias_file, make_versions, merge, propose, stage_file, write
+from tests.promotion.support import ANN, RAE, alias_file, make_versions, merge, propose, stage_file, write
 from tests.support import git
 
 PRODUCTION = "registry/churn/stages/Production.yaml"
@@ -84,6 +85,52 @@ def test_turning_review_off_alone_is_named(reviewed: Path, files: dict[str, str 
     commit = write(reviewed, files, "Sneak")
     git("checkout", "-q", "--detach", "HEAD~1", cwd=reviewed)  # the settings that we run with are not the point here
     assert (what, f"commit {commit[:7]}") in [(each.what, each.where) for each in breaks(reviewed)]
+
+
+@pytest.mark.parametrize(("make", "what", "why"), FAULTS)
+def test_what_no_approval_makes_right_is_named(reviewed: Path, make: Make, what: str, why: str) -> None:
+    """Once, of the commit that brought it, although somebody else merged it; not again of those after it."""
+    propose_fault(reviewed, make, "odd")
+    commit = git("commit-tree", "-m", "Merge", "odd^{tree}", "-p", "main", "-p", "odd", cwd=reviewed, env=RAE)
+    git("update-ref", "refs/heads/main", commit, cwd=reviewed)
+    repo = Repository.open(reviewed)
+    found = [each for each in verify(Workspace(repo), artifacts=False).breaks if not each.why.startswith("1 approval")]
+    assert Break(what, f"commit {commit[:7]}", why) in found
+    assert len({each.why for each in found}) == len(found)
+
+
+def test_a_new_stage_that_comes_with_its_rule_is_none_too_few(git_repo: Path) -> None:
+    """As where a registry begins: the policy that comes with it is heeded, too."""
+    make_versions(git_repo)
+    policy = "schema: runstone/policy/v1\nstages: {Live: {}}\n"
+    write(git_repo, {"registry/policy.yaml": policy, "registry/churn/stages/Live.yaml": stage_file(1)}, "Begin")
+    assert () == breaks(git_repo)
+
+
+def test_a_registry_that_moves_is_judged_by_the_policy_where_it_was(git_repo: Path) -> None:
+    """In the new folder no policy stood, so that all would be free there."""
+    make_versions(git_repo)
+    policy = "schema: runstone/policy/v1\nstages: {Production: {approvals: {count: 1}}}\n"
+    write(git_repo, {"registry/policy.yaml": policy, PRODUCTION: stage_file(1)}, "Begin")
+    git("mv", "registry", "reg2", cwd=git_repo)
+    files: dict[str, str | None] = {
+        "runstone.yaml": "registry: reg2\n",
+        PRODUCTION.replace("registry", "reg2"): stage_file(2),
+    }
+    commit = write(git_repo, files, "Move")
+    found = [(each.what, each.where) for each in breaks(git_repo)]
+    assert ("policy of runstone.yaml", f"commit {commit[:7]}") in found
+    assert ("churn/2 no stage → Production", f"commit {commit[:7]}") in found
+
+
+def test_a_change_of_who_is_who_needs_approval(reviewed: Path) -> None:
+    """As settings do, since it makes one of two; merged by somebody else it holds."""
+    mailmap: dict[str, str | None] = {".mailmap": "<ann@example.org> <home@example.org>\n"}
+    propose(reviewed, mailmap, "Map", "map")
+    merge(reviewed, "map")
+    assert () == breaks(reviewed)
+    commit = write(reviewed, {".mailmap": None}, "Sneak")
+    assert [("policy of .mailmap", f"commit {commit[:7]}")] == [(each.what, each.where) for each in breaks(reviewed)]
 
 
 def test_a_policy_that_cannot_be_read_judges_nothing_as_right(reviewed: Path) -> None:
@@ -286,7 +333,7 @@ def test_a_shallow_clone_cannot_tell(reviewed: Path, tmp_path: Path) -> None:
     found = breaks(clone, artifacts=False)
     assert found
     assert not any(each.is_certain for each in found)
-    assert "`git fetch --unshallow`" in found[0].why
+    assert "`git fetch --unshallow --tags`" in found[0].why
 
 
 def test_verify_asks_no_network_and_changes_nothing(reviewed: Path) -> None:

@@ -119,14 +119,20 @@ def test_one_that_the_remote_keeps_is_not_closed(tmp_path: Path) -> None:
     ann, rae, remote = setup(tmp_path)
     promote(ann, 1, stage="Production")
     git("config", "receive.denyDeletes", "true", cwd=remote)
-    with pytest.raises(BranchRefused):
+    with pytest.raises(BranchRefused) as caught:
         close(Repository.open(ann), "churn")
+    first, *_, last = str(caught.value).splitlines()
+    assert "The git remote `origin` refused to remove `promote/churn-v1-production`, so it stays there:" == first
+    assert (
+        "Ask whoever runs the remote to remove it, or for the right to remove branches. Then: "
+        "`runstone proposals close 'promote/churn-v1-production'`"
+    ) == last
     assert "promote/churn-v1-production" == git("branch", "--list", "--format=%(refname:short)", "promote/*", cwd=ann)
     assert {"promote/churn-v1-production": "open"} == states(rae)
 
 
 def test_one_that_somebody_else_made_anew_and_merged(tmp_path: Path) -> None:
-    """What is left of it here is no open proposal; and who merges it again is told so."""
+    """What is left of it here is no open proposal; who merges it again, or asks for it, is told so."""
     ann, rae, remote = setup(tmp_path)
     promote(ann, 1, stage="Production")
     git("fetch", "-q", cwd=rae)
@@ -135,8 +141,14 @@ def test_one_that_somebody_else_made_anew_and_merged(tmp_path: Path) -> None:
     refresh(Workspace.open(rae), "churn")
     merge_proposal(Workspace.open(clone(remote, "cy")), "churn")
     assert ({}, {"promote/churn-v1-production": "merged"}) == (states(ann), states(ann, merged=True))
+    dee = Workspace.open(clone(remote, "dee"))
+    for name in ("promote/churn-v1-production", "churn"):
+        done = merge_proposal(dee, name)
+        assert ("promote/churn-v1-production", False, ()) == (done.proposal.branch, done.is_new, done.remarks)
+    with pytest.raises(ProposalNotFound):
+        merge_proposal(dee, "other")
     with pytest.raises(RunstoneError, match="has promote/churn-v1-production already: it was merged in "):
-        merge_proposal(Workspace.open(clone(remote, "dee")), "promote/churn-v1-production")
+        close(dee.repo, "promote/churn-v1-production")
 
 
 def test_branches_that_only_look_like_proposals(git_repo: Path) -> None:

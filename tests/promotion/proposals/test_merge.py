@@ -10,8 +10,8 @@ from runstone.git.repository import Repository
 from runstone.promotion.proposals.merge import merge_proposal
 from runstone.promotion.proposals.trees import compare_trees
 from runstone.tracking.workspace import Workspace
-from tests.cli.support import start_cli
-from tests.promotion.proposing import clone, hook, promote, reviewed, setup
+from tests.cli.support import run_cli, start_cli
+from tests.promotion.proposing import clone, hook, kill_at, promote, reviewed, setup
 from tests.promotion.support import stage_file, write
 from tests.support import git
 
@@ -186,6 +186,30 @@ def test_a_proposal_from_a_fork(tmp_path: Path) -> None:
     assert "Promote churn v1 to Staging" in git("log", "main", "--format=%s", cwd=remote)
     assert "promote/churn-v1-staging" in git("branch", "--list", "promote/*", cwd=fork)
     assert not merge_proposal(Workspace.open(rae), "kims/promote/churn-v1-staging").is_new
+
+
+@pytest.mark.parametrize(
+    ("state", "ref"),
+    [
+        ("committed", "refs/remotes/origin/main"),  # pushed, and no more
+        ("prepared", "refs/heads/main"),  # the work tree has it, the branch here has not
+        ("committed", "refs/heads/main"),
+        ("committed", "0* refs/remotes/origin/promote/"),  # its branch is gone there
+    ],
+)
+def test_one_that_was_killed_is_finished_by_the_same_command(tmp_path: Path, state: str, ref: str) -> None:
+    """Once the remote has the merge it is no error to ask again: what is left here is done, and that is said."""
+    ann, rae, remote = setup(tmp_path)
+    promote(ann, 1, stage="Production")
+    kill_at(rae, state, ref)
+    assert -9 == run_cli("proposals", "merge", "churn", cwd=rae).returncode
+    (rae / ".git" / "hooks" / "reference-transaction").unlink()
+    done = run_cli("proposals", "merge", "churn", cwd=rae)
+    said = "origin/main has promote/churn-v1-production already: it was merged before\n"
+    assert (0, said) == (done.returncode, done.stdout), done.stderr
+    assert git("rev-parse", "main", cwd=remote) == git("rev-parse", "main", cwd=rae)
+    assert ("", "") == (git("status", "--porcelain", cwd=rae), git("branch", "--list", "promote/*", cwd=remote))
+    assert "1" == git("rev-list", "--count", "--merges", "main", cwd=remote)
 
 
 def test_two_reviewers_at_once(tmp_path: Path) -> None:

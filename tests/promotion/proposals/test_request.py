@@ -12,9 +12,10 @@ from runstone.promotion.proposals.close import close
 from runstone.promotion.proposals.merge import merge_proposal
 from runstone.promotion.proposals.propose import Options, Outcome
 from runstone.tracking.workspace import Workspace
+from tests.cli.support import run_cli
 from tests.promotion.forge.github_server import GitHubServer
 from tests.promotion.forge.server import Answer, Asked, Change
-from tests.promotion.proposing import setup
+from tests.promotion.proposing import kill_at, setup
 from tests.support import git
 
 BRANCH = "promote/churn-v1-production"
@@ -83,6 +84,25 @@ def test_the_request_is_opened_once(people: tuple[Path, Path, Path], forge: GitH
     assert (["model"], ["ada"]) == (change.labels, change.reviewers)
     assert first.asked.url == promote(rae).asked.url
     assert 1 == len(forge.changes)
+
+
+@pytest.mark.parametrize("ref", ["refs/remotes/origin/promote/", "refs/heads/promote/"])
+def test_one_that_was_killed_before_it_asked_asks_when_it_is_called_again(
+    people: tuple[Path, Path, Path], forge: GitHub, ref: str
+) -> None:
+    """The branch is on the remote, and nobody knows; the same command opens the request for it, and it alone."""
+    ann, _, remote = people
+    kill_at(ann, "committed", ref)
+    command = ["promote", "churn", "1", "--stage", "Production"]
+    assert -9 == run_cli(*command, cwd=ann).returncode
+    (ann / ".git" / "hooks" / "reference-transaction").unlink()
+    head = git("rev-parse", BRANCH, cwd=remote)
+    assert [] == forge.changes
+    done = run_cli(*command, cwd=ann)
+    assert (0, "proposed already: Promote churn v1 to Production") == (done.returncode, done.stdout.splitlines()[0])
+    assert [f"{forge.url}/team/churn/pull/1"] == done.stdout.splitlines()[1:]
+    assert (1, head) == (len(forge.changes), git("rev-parse", BRANCH, cwd=remote))
+    assert head == git("rev-parse", BRANCH, cwd=ann)
 
 
 def test_a_draft(people: tuple[Path, Path, Path], forge: GitHub) -> None:

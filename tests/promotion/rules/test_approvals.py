@@ -1,6 +1,5 @@
 """Who proposed, who approved, and whether it is enough: read from real merges."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from runstone.records.policy import Approvals
 from runstone.registry.changes import AliasChange, ModelChange, PolicyChange, RegistrationChange, StageChange
 from runstone.registry.history.entry import Approver
 from runstone.registry.people import NOTES_REF, Person
-from tests.support import git
+from tests.support import git, sign_with_key
 
 ANN = {"GIT_AUTHOR_NAME": "Ann", "GIT_AUTHOR_EMAIL": "ann@example.org"}
 ANN |= {"GIT_COMMITTER_NAME": "Ann", "GIT_COMMITTER_EMAIL": "ann@example.org"}
@@ -179,12 +178,7 @@ def test_one_person_with_two_addresses_is_one(git_repo: Path) -> None:
 
 def test_signatures_are_asked_of_git(git_repo: Path, tmp_path: Path) -> None:
     """A good signature of the merger counts; none, and one of somebody else, do not."""
-    key = tmp_path / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    signers = tmp_path / "signers"
-    signers.write_text(f"rae@example.org {key.with_suffix('.pub').read_text()}")
-    for name, value in {"gpg.format": "ssh", "user.signingKey": key, "gpg.ssh.allowedSignersFile": signers}.items():
-        git("config", name, str(value), cwd=git_repo)
+    sign_with_key(git_repo, "rae@example.org", tmp_path)
     propose(git_repo)
     git("merge", "-q", "--no-ff", "-S", "-m", "Merge it", "promote/churn", cwd=git_repo, env=RAE)
     signed = collect(Repository.open(git_repo), git("rev-parse", "HEAD", cwd=git_repo))

@@ -1,6 +1,7 @@
 """Judgement: what is said of each change between two commits, by the policy of the first."""
 
 import re
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,9 @@ ILLEGAL: list[tuple[dict[str, str | None], list[str]]] = [
      ["'Canary' is no stage of the policy at the base, which has Archived, Production, Staging. A new "
       "stage goes into the policy first, by a change of its own."]),
     ({"churn/stages/production.yaml": stage(3)},
-     ["'production' is no stage of the policy at the base, which has Archived, Production, Staging. A new "
+     ["`registry/churn/stages/Production.yaml` and `registry/churn/stages/production.yaml` are one file on many disks. "
+      "Keep one of them.",
+      "'production' is no stage of the policy at the base, which has Archived, Production, Staging. A new "
       "stage goes into the policy first, by a change of its own."]),
     ({"churn/stages/Archived.yaml": stage(9)}, [NO_SUCH]),
     ({"churn/stages/Archived.yaml": stage(2)}, ["churn v2 would be in 2 stages at once: Archived, Staging."]),
@@ -99,7 +102,8 @@ ILLEGAL: list[tuple[dict[str, str | None], list[str]]] = [
     ({"churn/aliases/latest.yaml": alias(1)},
      ["The alias 'latest' cannot be used: `latest`, numbers and `v<number>` already mean a version."]),
     ({"churn/aliases/a.yaml": alias(1), "churn/aliases/A.yaml": alias(1)},
-     ["The alias 'A' differs from 'a' by case alone.", "The alias 'a' differs from 'A' by case alone."]),
+     ["`registry/churn/aliases/A.yaml` and `registry/churn/aliases/a.yaml` are one file on many disks. Keep one of "
+      "them.", "The alias 'A' differs from 'a' by case alone.", "The alias 'a' differs from 'A' by case alone."]),
     ({"a@{1}/stages/Archived.yaml": stage(1)}, ["There is no version 1 of a@{1}."]),
     ({"churn/versions/9.yaml": "schema: runstone/version-notes/v1\n"}, [NO_SUCH]),
     ({"churn/model.yaml": "schema: runstone/registered-model/v1\nname: ''\n"},
@@ -297,19 +301,70 @@ def test_bypass_does_not_excuse_an_illegal_move(line: Line) -> None:
     assert "fail" == line.judge(CANARY, "Promote\n\nBypass: x\n", LEAD).result
 
 
-def test_whose_mail_it_is_says_the_mailmap_of_the_base(line: Line, git_repo: Path) -> None:
-    """That of the proposal, which CI has checked out, could make a lead of anybody."""
+def test_a_mailmap_lets_nobody_set_gates_aside(line: Line, git_repo: Path) -> None:
+    """Neither that of the proposal, which CI has checked out, nor that of the base: the written address counts."""
     gated(line, bypass=["lead@example.org"])
     (git_repo / ".mailmap").write_text("Lea Lead <lead@example.org> <kim@example.org>\n")
     proposal = (CANARY, "Promote\n\nBypass: x\n", KIM)
     assert "fail" == line.judge(*proposal).result
     objects = line.workspace.repo.objects
     entry = TreeEntry(FILE, objects.write("blob", (git_repo / ".mailmap").read_bytes()))
-    (git_repo / ".mailmap").unlink()
     tree = objects.update_tree(objects.commit(line.tip).tree, {".mailmap": entry})
     assert tree is not None
     line.tip = objects.write_commit(tree, [line.tip], LEAD, LEAD, "Map")
-    assert "pass" == line.judge(*proposal).result
+    assert "fail" == line.judge(*proposal).result
+
+
+FORGE = "GitHub <noreply@github.com> 1795327923 +0000"
+COMMITTERS = [
+    (LEAD, FORGE, {}, "bypassed", " Set aside by lead@example.org: x"),
+    (LEAD, KIM, {}, "fail",
+     " kim@example.org, who made the commit, asks to set it aside, and the policy does not let them."),
+    (FORGE, FORGE, {}, "fail", " noreply@github.com asks to set it aside, and the policy does not let them."),
+    (LEAD, LEAD, {"approvals": {"signed": True}}, "fail",
+     " lead@example.org asks to set it aside, and the commit has no good signature of theirs."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("author", "committer", "rule", "result", "told"), COMMITTERS)
+def test_who_made_the_commit_must_be_let_too(
+    line: Line, author: str, committer: str, rule: dict[str, Any], result: str, told: str
+) -> None:
+    """Anybody can write `--author`; a forge's button writes the forge; `signed` asks for a signature."""
+    gated(line, bypass=["lead@example.org"], **rule)
+    objects, base = line.workspace.repo.objects, line.tip
+    tree = objects.commit(line.commit(CANARY)).tree
+    head = objects.write_commit(tree, [base], author, committer, "Promote\n\nBypass: x\n")
+    (verdict,) = the_gated(judge(line.workspace, base, head)).verdicts
+    assert (result, True) == (verdict.result, verdict.message.endswith(told)), verdict.message
+
+
+def test_a_signed_wish_sets_gates_aside_where_signatures_are_asked_for(line: Line, git_repo: Path) -> None:
+    """By the key of who is let, and by no other."""
+    gated(line, bypass=["lead@example.org"], approvals={"signed": True})
+    results = {}
+    for owner in ("lead@example.org", "kim@example.org"):
+        key = git_repo.parent / owner
+        run_keygen(key)
+        (git_repo.parent / "allowed").write_text(f"{owner} {key.with_suffix('.org.pub').read_text()}")
+        git("config", "gpg.format", "ssh", cwd=git_repo)
+        git("config", "gpg.ssh.allowedSignersFile", str(git_repo.parent / "allowed"), cwd=git_repo)
+        base = line.tip
+        tree = line.workspace.repo.objects.commit(line.commit(CANARY)).tree
+        line.tip = base
+        lea = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
+               for what, value in (("NAME", "Lea"), ("EMAIL", "lead@example.org"))}  # fmt: skip
+        message = "Promote\n\nBypass: x"
+        command = ("-c", f"user.signingkey={key}", "commit-tree", "-S", "-p", base, "-m", message, tree)
+        head = git(*command, cwd=git_repo, env=lea)
+        results[owner] = the_gated(judge(line.workspace, base, head)).verdicts[0].result
+    assert {"lead@example.org": "bypassed", "kim@example.org": "fail"} == results
+
+
+def run_keygen(key: Path) -> None:
+    """An ssh key of its own."""
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def test_approvals_are_those_of_the_base(line: Line) -> None:

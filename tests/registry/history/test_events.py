@@ -152,6 +152,19 @@ def test_the_file_of_a_model_that_has_versions_does_not_make_it_again(line: Line
     assert ("model_version.created", "Other name") == (made.name, made.data["name"])
 
 
+def test_a_model_that_had_no_file_is_renamed_by_its_first_one(line: Line) -> None:
+    """Its versions made it, so the file does not; what the file says besides is told, too."""
+    line.tag("churn", 1)
+    old = line.tip
+    (event,) = events_between(line.repo, old, line.commit({"churn/model.yaml": model(name="leavers")}))
+    assert ("registered_model.renamed", {"name": "leavers"}) == (event.name, event.data)
+    assert "churn" == event.origin["previous_name"]
+    line.tag("other", 1)
+    assert ["registered_model.renamed", "registered_model.updated"] == [
+        name for name, _ in pushed(line, {"other/model.yaml": model(name="new", description="d")})
+    ]
+
+
 def test_refs_as_a_hook_is_told_them(line: Line) -> None:
     """The default branch, tags that came, were moved and removed; other refs, and other tags, are no events."""
     first = line.tag("churn", 1)

@@ -21,9 +21,8 @@ from runstone.promotion.ci.upstream import Upstream
 from runstone.promotion.report.places import path_of
 from runstone.promotion.report.report import LIMIT, report
 from runstone.promotion.rules.judgement import Judged, Judgement, judge
-from runstone.promotion.rules.legality import changes_file
 from runstone.promotion.rules.past import has_held
-from runstone.promotion.rules.settings import judged_changes
+from runstone.promotion.rules.settings import changes_file, judged_changes
 from runstone.promotion.rules.settled import settled
 from runstone.records import yaml
 from runstone.records.policy import NO_STAGE

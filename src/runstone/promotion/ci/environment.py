@@ -5,10 +5,12 @@ It is text that others chose, so ids and the names of branches are checked befor
 Source: GitHub's, GitLab's and Jenkins' lists of predefined variables; GitHub's webhook events.
 """
 
+import errno
 import json
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from runstone import names
@@ -89,12 +91,41 @@ def _github(environ: Mapping[str, str]) -> Said:
 def _payload(path: str | None) -> dict[str, Any]:
     """The event that GitHub wrote to a file; empty if it cannot be read."""
     try:
-        file = Path(path or "")
-        if not path or file.stat().st_size > _MOST_PAYLOAD:
-            return {}
-        return _map(json.loads(file.read_bytes()))
+        data = read_plain(path) if path else None
+        return {} if data is None else _map(json.loads(data))
     except (OSError, ValueError, RecursionError):
         return {}
+
+
+def read_plain(path: str) -> bytes | None:
+    """What is in a file that the environment names; None if it is none, as a pipe or a device that has no end is, or
+    too large.
+    """
+    with open(path, "rb", opener=_open_at_once) as file:
+        facts = os.fstat(file.fileno())
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > _MOST_PAYLOAD:
+            return None
+        return file.read(_MOST_PAYLOAD)
+
+
+def append_plain(path: str, text: str) -> None:
+    """Add text to a file that the environment names; to a pipe or a device nothing is written.
+
+    Writes:
+        The file.
+    """
+    try:
+        with open(path, "a", encoding="utf-8", errors="replace", opener=_open_at_once) as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                file.write(text)
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # a pipe that nobody reads
+            raise
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Without waiting for whoever may be at the other end of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
 def _map(value: object) -> dict[str, Any]:

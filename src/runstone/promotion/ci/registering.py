@@ -33,10 +33,15 @@ from runstone.records.model_file import ModelFile
 from runstone.records.registration import Registration
 from runstone.registry import allocate as numbers
 from runstone.registry.branch import list_folder, read_file
+from runstone.registry.former_names import refuse_former
 from runstone.registry.held import need_bytes
 from runstone.registry.layout import Place
+from runstone.registry.numbers import parse_numbers
 from runstone.tracking.workspace import Workspace
 from runstone.uris import ModelUri, RunUri
+
+_WHOLE = 2**31 - 1
+"""As a depth: all of a history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,10 +239,13 @@ def allocate(upstream: Upstream, key: str, body: VersionBody, commit: str) -> tu
         The number, and whether it was made now.
 
     Raises:
-        InvalidName: The model differs from another by case alone.
+        InvalidName: The model differs from another by case alone, or would get a name that people cannot tell apart.
+        ModelExists: A deleted model gave out versions under the name that it would get.
         PushRefused, RemoteBusy: The remote does not take the tag.
     """
     repo, remote = upstream.repo, upstream.remote
+    if not upstream.versions(key):
+        _refuse_new(upstream, key, body.model)
 
     def look() -> Mapping[str, str]:
         upstream.look()
@@ -257,6 +265,22 @@ def allocate(upstream: Upstream, key: str, body: VersionBody, commit: str) -> tu
     if oid is not None:
         upstream.add_version(key, number, oid)
     return number, oid is not None
+
+
+def _refuse_new(upstream: Upstream, key: str, name: str) -> None:
+    """Refuse what a model that has no version yet must not be called.
+
+    Writes:
+        Objects, where a model was deleted: the past tells what it was called.
+    """
+    names.check_new_name("model", name)
+    repo, known = upstream.repo, parse_numbers(upstream.refs)
+    commit = upstream.merged_commit(None) if upstream.tip is not None else None
+    folders = {} if commit is None else list_folder(repo, commit, repo.config.registry)
+    if any(other != key and (other not in folders or not each.present) for other, each in known.items()):
+        upstream.bodies(Tagged(each.retired[max(each.retired)], "") for each in known.values() if each.retired)
+        upstream.bring_past(_WHOLE)
+        refuse_former(repo, name, key, known=known, commit=commit)
 
 
 def find_version(

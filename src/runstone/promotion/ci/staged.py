@@ -9,12 +9,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from runstone.errors import NewerFormat, RecordInvalid
 from runstone.git.process import run_git
 from runstone.git.repository import CONFIG_FILE, Repository
+from runstone.promotion.rules.settings import guards_less
 from runstone.records import yaml
 from runstone.records.config import Config
 from runstone.registry.branch import default_branch
 from runstone.registry.layout import parse_path
+from runstone.registry.people import MAILMAP
 from runstone.tracking.secrets import Redactor
 
 _MOST_TEXT = 5_000_000
@@ -85,26 +88,33 @@ def find_large(repo: Repository, paths: Iterable[Path], most: int) -> list[Large
 
 def find_unreviewed(repo: Repository) -> list[str]:
     """The staged files that move stages, aliases or the policy by hand, on the default branch of a project that reviews
-    such changes; also `runstone.yaml` where it would end the reviews. None during a merge, or elsewhere.
+    such changes; also `.mailmap`, and `runstone.yaml` where it would end the reviews, or cannot be read. None during a
+    merge, or elsewhere, where it is a proposal.
     """
     head = repo.head()
     if head is None or (repo.git_dir / "MERGE_HEAD").exists():
         return []
-    config = _config(repo, "HEAD")
+    try:
+        config = _config(repo, "HEAD")
+    except (RecordInvalid, NewerFormat):
+        return []  # nobody can tell, and whoever commits may be about to mend it
     code, out = repo.git("symbolic-ref", "--quiet", "--short", "HEAD", allowed=(0, 1))
     if config.promotion != "review" or code or out.decode("utf-8", "surrogateescape").strip() != default_branch(repo):
         return []
-    paths = ["--", CONFIG_FILE, f"{config.registry}/"]
+    paths = ["--", CONFIG_FILE, MAILMAP, config.registry]
     options = ["--cached", "--name-only", "--no-renames", "-z"]
     _, out = _git(repo, "--literal-pathspecs", "diff", *options, head, *paths, allowed=(0,))
     found = []
     for path in filter(None, out.decode("utf-8", "surrogateescape").split("\0")):
         place = parse_path(config.registry, path)
         if path == CONFIG_FILE:
-            after = _config(repo, "")
-            if (after.promotion, after.registry) != (config.promotion, config.registry):
+            try:
+                is_weaker = guards_less(config, _config(repo, ""))
+            except (RecordInvalid, NewerFormat):
+                is_weaker = True
+            if is_weaker:
                 found.append(path)
-        elif place is not None and place.kind in ("stage", "alias", "policy"):
+        elif path in (MAILMAP, config.registry) or (place is not None and place.kind in ("stage", "alias", "policy")):
             found.append(path)
     return found
 

@@ -16,6 +16,7 @@ from runstone.git.repository import CONFIG_FILE, Repository
 from runstone.records import yaml
 from runstone.records.model_file import ModelFile
 from runstone.registry.branch import default_branch
+from runstone.registry.people import MAILMAP
 
 System = Literal["github", "gitlab", "jenkins"]
 
@@ -118,7 +119,7 @@ def write_codeowners(repo: Repository, system: System | None = None) -> Written:
             f"No model of {registry}/ has an owner that a forge knows, such as @kim or @team/ml. Name one: "
             f"`owners: ['@kim']` in {registry}/MODEL/model.yaml"
         )
-    rules = (f"/{registry}/policy.yaml", f"/{CONFIG_FILE}")
+    rules = (f"/{registry}/policy.yaml", f"/{CONFIG_FILE}", f"/{MAILMAP}")
     block = "\n".join([_BEGIN, *(f"{path} {' '.join(everybody)}" for path in rules), *lines, _END]) + "\n"
     path = next((each for each in _OWNERS_PLACES if (top / each).exists()), _OWNERS_FILE[system or "jenkins"])
     before = (top / path).read_text("utf-8") if (top / path).exists() else ""

@@ -35,6 +35,8 @@ def command(candidate: Candidate, asks: Document) -> Answer:
             said = _last_lines(candidate, output)
     if code is None:
         return failed(f"{told} was ended after {asks['timeout']} s{said}")
+    if code and candidate.workspace.repo.objects.entry(_tree(candidate), ".gitmodules") is not None:
+        said = f"{said.removesuffix('.')}. Submodules are not checked out for it: their folders are empty."
     if code == 0:
         return passed(f"{told} ended with 0{said}")
     return (
@@ -42,6 +44,10 @@ def command(candidate: Candidate, asks: Document) -> Answer:
         if code == 2
         else failed(f"{told} ended with {code}{said}")
     )
+
+
+def _tree(candidate: Candidate) -> str:
+    return candidate.workspace.repo.objects.commit(candidate.base).tree
 
 
 def check_out(repo: Repository, commit: str, folder: Path, index: Path) -> None:

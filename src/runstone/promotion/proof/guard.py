@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 from runstone import names
 from runstone.errors import InvalidValue, NewerFormat, RecordInvalid, RunstoneError
-from runstone.git.repository import CONFIG_FILE, Repository
+from runstone.git.repository import Repository
 from runstone.git.runs.branch import Draft
 from runstone.promotion.proof.provenance import read_tag
-from runstone.promotion.proof.verify import Reviewer
+from runstone.promotion.proof.walk import LineReviewer, walk
 from runstone.promotion.rules.settings import read_config
 from runstone.records.policy import NO_STAGE
 from runstone.registry.branch import default_branch
-from runstone.registry.history.line import read_history
+from runstone.registry.numbers import next_number
 from runstone.registry.people import NOTES_REF
 from runstone.registry.state import read_states
 
@@ -101,9 +101,12 @@ def _branch(repo: Repository, update: Update) -> Iterator[str]:
             step = "`git fetch && git checkout -B main origin/main && git merge --no-ff YOUR-BRANCH`"
             yield f"its first parents lead past {old[:7]}, where it is. Merge into it, not it into yours: {step}"
         return
-    reviewer = Reviewer(repo)
-    for entry in read_history(repo, tip=new, since=old, beside=(CONFIG_FILE,)).entries:
-        for each in reviewer.review(entry).breaks:
+    reviewer = LineReviewer()
+    for passed in walk(repo, tip=new, since=old):
+        reviewed = reviewer.review(passed)
+        for each in reviewed.faults:
+            yield f"{each}. No commit of the push may have it: `git rebase --interactive {old[:7]}`"
+        for each in reviewed.breaks:
             yield f"{each}. Propose it: `runstone promote … --propose`, and have somebody else merge it"
 
 
@@ -131,8 +134,9 @@ def _tags(repo: Repository, updates: Sequence[Update]) -> Iterator[Refusal]:
             why = _why_not_retired(repo, update, key, number, highest)
         else:
             why = _why_no_version(repo, update, key, updates)
-        if why is None and not is_retired and number != highest.get(key, 0) + 1:
-            why = f"the next version of {names.decode_component(key)} is {highest.get(key, 0) + 1}"
+        next_one = next_number(repo, key, highest.get(key, 0))
+        if why is None and not is_retired and number != next_one:
+            why = f"the next version of {names.decode_component(key)} is {next_one}"
         if why is not None:
             yield Refusal(update.ref, why)
         elif not is_retired:

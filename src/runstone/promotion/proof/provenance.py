@@ -32,6 +32,8 @@ from runstone.registry.state import read_model_state
 from runstone.tracking.workspace import Workspace
 
 _TAGS = "refs/tags/"
+DEEPEN = "`git fetch --unshallow --tags`"
+"""What brings what a shallow clone lacks; it has no tags either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,9 @@ class Provenance:
         what = f"{names.decode_component(key)}/{version}"
         found = repo.objects.find(_TAGS + tag)
         if found is None:
-            yield Break(what, f"git tag {tag}", "there is no such tag. Bring it: `runstone pull`")
+            step = DEEPEN if repo.shallow else "`runstone pull`"
+            is_certain = not repo.shallow and bool(self._runs_line())
+            yield Break(what, f"git tag {tag}", f"there is no such tag. Bring it: {step}", is_certain)
             return
         try:
             fields, body = read_tag(tag, found)
@@ -93,8 +97,10 @@ class Provenance:
         commit = fields["object"]
         yield from self._request(what, key, version, commit, body)
         if repo.objects.resolve(commit) is None:
-            why = f"the commit {commit[:7]} that it is on is not here"
-            yield Break(what, f"git tag {tag}", f"{why}. Bring it: `runstone pull`", not repo.shallow)
+            why = f"the commit {commit[:7]} that it is on is not here, so what its run recorded cannot be told"
+            is_certain = not repo.shallow and bool(self._runs_line())
+            step = DEEPEN if repo.shallow else "`runstone pull`"
+            yield Break(what, f"git tag {tag}", f"{why}. Bring it: {step}", is_certain)
             return
         try:
             recorded = Draft(repo, commit).run(body.record)
@@ -130,9 +136,12 @@ class Provenance:
         if recorded is None or recorded.run.id != body.run:
             yield Break(what, where, f"the commit that its git tag is on has no such run in {body.record}")
             return
-        if commit not in self._runs_line():
+        if not self._runs_line():
+            why = f"the branch `{repo.config.branch}` is not here, so whether the commit is on it cannot be told"
+            yield Break(what, where, f"{why}. Bring it: `runstone pull`", is_certain=False)
+        elif commit not in self._runs_line():
             why = f"the commit is not on the branch `{repo.config.branch}`, so its record may be anybody's"
-            step = "" if not repo.shallow else ". This clone is shallow: `git fetch --unshallow`"
+            step = "" if not repo.shallow else f". This clone is shallow: {DEEPEN}"
             yield Break(what, where, why + step, not repo.shallow)
         reference = next((model for model in recorded.run.models if model.path == body.path), None)
         if reference is None or reference.digest != body.digest:
@@ -149,7 +158,7 @@ class Provenance:
         where = f"code snapshot {snapshot[:7]}"
         if not repo.objects.is_id(snapshot) or repo.objects.resolve(snapshot) != snapshot:
             why = "the commit with the code of the run is not here"
-            step = " (this clone is shallow: `git fetch --unshallow`)" if repo.shallow else ""
+            step = f" (this clone is shallow: {DEEPEN})" if repo.shallow else ""
             yield Break(what, where, why + step, not repo.shallow)
             return
         if repo.git("merge-base", "--is-ancestor", snapshot, commit, allowed=(0, 1))[0]:

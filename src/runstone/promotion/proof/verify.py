@@ -8,16 +8,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from runstone import names
-from runstone.errors import InvalidName, ModelRenamed, NewerFormat, RecordInvalid
-from runstone.git.repository import CONFIG_FILE, Repository
-from runstone.promotion.proof.provenance import Break, Provenance
-from runstone.promotion.rules.approvals import Rules, lacking, weigh
+from runstone.errors import InvalidName, ModelRenamed
+from runstone.git.repository import Repository
+from runstone.promotion.proof.joins import find_replaced
+from runstone.promotion.proof.provenance import DEEPEN, Break, Provenance
+from runstone.promotion.proof.reviewing import Reviewer as Reviewer
+from runstone.promotion.proof.walk import BESIDE as BESIDE
+from runstone.promotion.proof.walk import LineReviewer, walk
 from runstone.promotion.rules.bypass import find_reason
-from runstone.promotion.rules.settings import settings_change
-from runstone.records.policy import NO_STAGE
-from runstone.registry.changes import AliasChange, Change, PolicyChange, RegistrationChange, StageChange
+from runstone.registry.branch import registry_commit
+from runstone.registry.changes import AliasChange, StageChange
 from runstone.registry.history.entry import Entry
-from runstone.registry.history.line import read_history
 from runstone.registry.keys import find_key
 from runstone.registry.state import read_states
 from runstone.tracking.workspace import Workspace
@@ -47,6 +48,7 @@ class Verified:
         versions: How many versions, down to their bytes.
         breaks: What does not hold, the earliest first; of the commits first, then of the versions.
         bypasses: Gates that were set aside.
+        noted: How many of the changes were approved by the word of notes alone, which who may push them can write.
     """
 
     commit: str | None
@@ -55,19 +57,7 @@ class Verified:
     versions: int
     breaks: tuple[Break, ...]
     bypasses: tuple[Bypass, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Reviewed:
-    """What became of one commit.
-
-    Attributes:
-        guarded: How many of its changes need approvals.
-        breaks: Those that lack them.
-    """
-
-    guarded: int
-    breaks: tuple[Break, ...]
+    noted: int = 0
 
 
 def verify(
@@ -93,94 +83,40 @@ def verify(
         GitFailed: The history cannot be read.
     """
     repo = workspace.repo
-    history = read_history(repo, key=key, beside=(CONFIG_FILE,))
-    tip, entries = history.tip, history.entries
+    tip = registry_commit(repo)
+    steps = walk(repo, tip=tip, key=key)
+    entries = [step.entry for step in steps]
     chosen = list(_versions(repo, tip, key, versions)) if artifacts else []
     total = len(entries) + len(chosen)
     breaks: list[Break] = []
     bypasses: list[Bypass] = []
-    guarded, reviewer, pins = 0, Reviewer(repo, key), _Pins(repo, tip)
+    guarded, noted, reviewer, pins = 0, 0, LineReviewer(key), _Pins(repo, tip)
     if repo.shallow:
-        why = "history is cut short in this clone, so what came before is not known: `git fetch --unshallow`"
+        why = f"history is cut short in this clone, so what came before is not known. Bring it: {DEEPEN}"
         where = f"commit {entries[0].commit[:7]}" if entries else "HEAD"
         breaks.append(Break("history", where, why, is_certain=False))
-    for done, entry in enumerate(entries, 1):
+    for done, step in enumerate(steps, 1):
+        entry = step.entry
         if entry.is_cut:
             continue  # what it changed cannot be told, as was said above
-        reviewed = reviewer.review(entry)
+        reviewed = reviewer.review(step)
         guarded += reviewed.guarded
-        breaks += reviewed.breaks
+        noted += reviewed.noted
+        breaks += [*reviewed.breaks, *reviewed.faults]
         pins.add(entry)
         reasons = (find_reason(text) for text in (entry.message, *entry.messages))
         bypasses += [Bypass(entry.commit, reason) for reason in reasons if reason is not None]
         if progress is not None:
             progress(done, total)
+    if tip is not None:
+        breaks += find_replaced(repo, tip, steps, key)
     breaks += _moved_tags(repo, pins.found, key)
     provenance = Provenance(workspace, tip, deep=deep)
     for done, (model, version) in enumerate(chosen, len(entries) + 1):
         breaks += provenance.check(model, version)
         if progress is not None:
             progress(done, total)
-    return Verified(tip, len(entries), guarded, len(chosen), tuple(breaks), tuple(bypasses))
-
-
-class Reviewer:
-    """Reviews the entries of a line one after the other.
-
-    What judges, the policies and the settings at the first parent, is read anew only where an entry has changed it.
-    """
-
-    def __init__(self, repo: Repository, key: str | None = None) -> None:
-        """Prepare.
-
-        Args:
-            repo: The repository.
-            key: Only the changes of one model, and those of policies and settings, which are about all.
-        """
-        self._repo, self._key = repo, key
-        self._rules: Rules | None = None
-
-    def review(self, entry: Entry) -> Reviewed:
-        """Whether the guarded changes of an entry were approved; those of the line come in their order."""
-        where, rules = f"commit {entry.commit[:7]}", self._rules or Rules(self._repo, entry.parent)
-        changes: list[Change] = [
-            change for change in entry.changes if self._key in (None, change.key) or not change.key
-        ]
-        if entry.beside:
-            settings = settings_change(self._repo, entry.parent, entry.commit)
-            changes += [] if settings is None else [settings]
-        is_moving = bool(entry.beside) or any(isinstance(change, PolicyChange) for change in entry.changes)
-        self._rules = None if is_moving else rules
-        try:
-            asked = [(change, rule) for change in changes for rule in rules.needed(change)]
-        except (RecordInvalid, NewerFormat) as error:
-            return Reviewed(0, (Break("policy", where, f"what it was judged by cannot be read: {error}"),))
-        if not asked:
-            return Reviewed(0, ())
-        signatures = any(approvals.signed for _, approvals in asked)
-        evidence = weigh(self._repo, entry, signatures=signatures)
-        breaks = [Break(describe(c), where, why) for c, approvals in asked for why in lacking(approvals, evidence)]
-        return Reviewed(len({id(change) for change, _ in asked}), tuple(dict.fromkeys(breaks)))
-
-
-def describe(change: Change) -> str:
-    """A change in a few words: `churn/4 Staging → Production`."""
-    match change:
-        case StageChange():
-            return f"{change.model}/{change.version} {_stage(change.before)} → {_stage(change.after)}"
-        case AliasChange():
-            before, after = ("nothing" if each is None else str(each) for each in (change.before, change.after))
-            return f"{change.model}@{change.alias} {before} → {after}"
-        case PolicyChange():
-            return f"policy of {change.model}" if change.model else "policy"
-        case RegistrationChange():
-            return f"registration of run {change.run} as {change.model}"
-        case _:
-            return change.model
-
-
-def _stage(stage: str) -> str:
-    return "no stage" if stage == NO_STAGE else stage
+    return Verified(tip, len(entries), guarded, len(chosen), tuple(breaks), tuple(bypasses), noted)
 
 
 class _Pins:

@@ -1,12 +1,14 @@
-"""Change a stage or an alias at once: one commit on the default branch, where the project lets that be."""
+"""Change a stage, an alias or a model at once: one commit on the default branch, where the project lets that be."""
 
 from runstone.git.repository import Repository
 from runstone.promotion.proposals.ground import plan_on, read_ground, rules_of
 from runstone.promotion.proposals.plan import Plan
 from runstone.promotion.proposals.proposal import format_message
 from runstone.promotion.proposals.propose import Maker, Options, Outcome, propose
+from runstone.promotion.rules.approvals import Rules
 from runstone.promotion.rules.settings import read_config
 from runstone.registry import branch
+from runstone.registry.changes import read_changes
 from runstone.tracking.workspace import Workspace
 
 
@@ -33,7 +35,7 @@ def carry_out(workspace: Workspace, key: str, wish: Maker, options: Options | No
         VersionNotFound, TransitionRefused …: As `plan`.
     """
     options = options or Options()
-    if options.propose or is_reviewed(workspace.repo):
+    if options.propose or reviews(workspace.repo):
         return propose(workspace, key, wish, options)
     try:
         return _commit(workspace, key, wish)
@@ -41,9 +43,18 @@ def carry_out(workspace: Workspace, key: str, wish: Maker, options: Options | No
         return propose(workspace, key, wish, options)
 
 
-def is_reviewed(repo: Repository) -> bool:
+def reviews(repo: Repository) -> bool:
     """Whether `promotion: review` holds: here, or on the default branch."""
     return repo.config.promotion == "review" or read_config(repo, branch.registry_commit(repo)).promotion == "review"
+
+
+def needs_approval(repo: Repository, base: str | None, plan: Plan) -> bool:
+    """Whether something that a plan changes is guarded, by the policy and the settings of the commit that it is on."""
+    if base is None or not plan.changes:
+        return False
+    rules = Rules(repo, base)
+    head = branch.draft_commit(repo, base, plan.changes)
+    return any(rules.needed(change) for change in read_changes(repo, base, head))
 
 
 def _commit(workspace: Workspace, key: str, wish: Maker) -> Outcome:
@@ -56,6 +67,8 @@ def _commit(workspace: Workspace, key: str, wish: Maker) -> Outcome:
         made.append((base, plan))
         rules = rules_of(ground, plan)
         if any(rule.approvals is not None and rule.approvals.count for rule in rules):
+            raise _Reviewed
+        if plan.wish.kind == "rename" and needs_approval(repo, base, plan):
             raise _Reviewed
         if any(rule.gates for rule in rules):
             _judge(workspace, base, plan)

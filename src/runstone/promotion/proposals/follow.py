@@ -1,7 +1,6 @@
 """Bring a branch here forward to a commit that contains it, together with the work trees that have it checked out."""
 
-from runstone.errors import RefMoved
-from runstone.git import checkouts
+from runstone.git import carried, checkouts
 from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
 
@@ -25,6 +24,7 @@ def fast_forward(repo: Repository, ref: str, new: str) -> bool:
         IndexBusy: git works on its index, or a merge is not finished there.
         RefMoved: Another process moved the branch.
     """
+    carried.heal(repo)
     old = repo.refs.read(ref)
     if old == new:
         return True
@@ -35,13 +35,5 @@ def fast_forward(repo: Repository, ref: str, new: str) -> bool:
     _, out = repo.git("diff-tree", "-r", "-z", "--name-only", "--no-renames", before, after)
     paths = [path for path in out.decode("utf-8", "surrogateescape").split("\0") if path]
 
-    def is_new(path: str) -> bool:
-        return repo.objects.entry(before, path) is None
-
-    checkouts.carry_along(trees, before, after, paths, is_new)
-    try:
-        repo.refs.update([RefUpdate(ref, new, old)])
-    except RefMoved:
-        checkouts.put_back(trees, before, after, paths)
-        raise
+    carried.move_branch(repo, RefUpdate(ref, new, old), trees, before, after, paths)
     return True

@@ -5,11 +5,12 @@ from functools import cached_property
 
 from runstone.errors import ModelEmpty, ModelNotFound
 from runstone.git.repository import Repository
-from runstone.promotion.proposals.plan import Plan, Wish, plan
+from runstone.promotion.proposals.plan import Plan, Wish, branch_name, plan
 from runstone.promotion.rules.past import has_held
 from runstone.records.policy import Policy, Rule
 from runstone.registry.layout import parse_path
 from runstone.registry.model import find_name
+from runstone.registry.model_edits import removal, renaming
 from runstone.registry.numbers import TAGS, Numbers, read_numbers
 from runstone.registry.state import ModelState, read_model_state, read_policy, with_unknown
 from runstone.registry.version import list_names
@@ -55,6 +56,8 @@ def plan_on(ground: Ground, wish: Wish) -> Plan:
     Raises:
         ModelNotFound, ModelEmpty: There is no version of the model at all.
     """
+    if wish.kind in ("rename", "remove"):
+        return _plan_edit(ground, wish)
     numbers = _find(ground, wish.versions)
     if wish.versions and not numbers.versions and not numbers.retired:
         raise ModelEmpty(wish.model) if ground.state.has_file else ModelNotFound(wish.model, list_names(ground.repo))
@@ -67,6 +70,21 @@ def plan_on(ground: Ground, wish: Wish) -> Plan:
         lambda version, stage: has_held(ground.repo, ground.commit, ground.state.key, stage, version),
     )
     return replace(made, changes=with_unknown(ground.repo, ground.commit, made.changes))
+
+
+def _plan_edit(ground: Ground, wish: Wish) -> Plan:
+    """What a wish about a whole model comes to; raises as `model_edits.renaming`."""
+    repo, model, key = ground.repo, ground.model, ground.state.key
+    wish = replace(wish, model=model)
+    if wish.kind == "remove":
+        changes = removal(repo, ground.commit, key)
+        nothing = "" if changes else f"{model} has no files in the registry."
+        return Plan(wish, branch_name("remove", key), f"Delete the model {model}", changes, nothing=nothing)
+    new = wish.new_name or ""
+    branch, subject = branch_name("rename", key, new), f"Rename {model} to {new}"
+    if new == model:
+        return Plan(wish, branch, subject, nothing=f"The model is called {new} already.")
+    return Plan(wish, branch, subject, renaming(repo, ground.commit, key, new))
 
 
 def rules_of(ground: Ground, plan: Plan) -> list[Rule]:

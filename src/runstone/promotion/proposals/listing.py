@@ -25,8 +25,14 @@ def list_proposals(repo: Repository, view: View, *, merged: bool = False) -> lis
     return sorted((p for p in flat if merged or p.state != "merged"), key=lambda p: (-p.time, p.name))
 
 
-def find_proposal(repo: Repository, view: View, name: str) -> Proposal:
+def find_proposal(repo: Repository, view: View, name: str, *, merged: bool = False) -> Proposal:
     """The one open proposal that a name means: its branch, or a part of that, as the model's name.
+
+    Args:
+        repo: The repository.
+        view: What is known of the shared repository.
+        name: The name.
+        merged: Whether it may also be one that was merged, so that who was cut short can finish.
 
     Raises:
         ProposalNotFound: There is none.
@@ -47,12 +53,29 @@ def find_proposal(repo: Repository, view: View, name: str) -> Proposal:
             return match[0]
         if match:
             raise ProposalAmbiguous(name, [p.name for p in match])
+    left = [p for p in known if p.state == "merged" and name.lower() in p.name.lower()]
+    if merged and (just := _just_merged(repo, view, name)) is not None:
+        return just
+    if merged and len(left) == 1:
+        return left[0]
     done = _merge_of(repo, view, name)
+    if done is not None and merged:
+        return _read(repo, view, name, repo.objects.commit(done).parents[1])
     if done is not None:
         raise RunstoneError(
             f"{view.target} has {name} already: it was merged in {done[:7]}. See: `git show {done[:12]}`"
         )
     raise ProposalNotFound(name, [p.name for p in known if p.state != "merged"])
+
+
+def _just_merged(repo: Repository, view: View, name: str) -> Proposal | None:
+    """What the newest commit of the default branch merged, if a name means that."""
+    commit = None if view.tip is None else repo.objects.commit(view.tip)
+    if commit is None or len(commit.parents) < 2:
+        return None
+    words, _, branch = commit.message.partition("\n")[0].rpartition(" ")
+    is_meant = words == "Merge proposal" and branch.startswith(PREFIXES) and name.lower() in branch.lower()
+    return _read(repo, view, branch, commit.parents[1]) if is_meant else None
 
 
 def _merge_of(repo: Repository, view: View, branch: str) -> str | None:

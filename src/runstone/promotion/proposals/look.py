@@ -13,7 +13,7 @@ from runstone.git.stream import Progress
 from runstone.registry.branch import default_branch
 from runstone.tracking import version_tags
 
-PREFIXES = ("promote/", "demote/", "rollback/", "register/")
+PREFIXES = ("promote/", "demote/", "rollback/", "register/", "rename/", "remove/")
 """What the branches of proposals begin with."""
 
 

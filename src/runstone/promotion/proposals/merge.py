@@ -19,6 +19,7 @@ from runstone.errors import (
     RefMoved,
     RemoteUnreachable,
 )
+from runstone.errors.base import in_quotes
 from runstone.git import checkouts, signing, transport
 from runstone.git.objects import TreeEntry
 from runstone.git.refs import RefUpdate
@@ -34,7 +35,10 @@ from runstone.promotion.proposals.request import OpenRequest, find_request
 from runstone.promotion.proposals.trees import Conflict, compare_trees
 from runstone.promotion.proposals.verdict import hindrance, missing_approvals
 from runstone.records import yaml
+from runstone.registry.changes import read_changes
+from runstone.registry.keys import find_name
 from runstone.registry.layout import parse_path
+from runstone.registry.numbers import read_numbers
 from runstone.registry.people import NOBODY
 from runstone.tracking.workspace import Workspace
 
@@ -66,6 +70,8 @@ def merge_proposal(
 ) -> Merged:
     """Merge an open proposal into the default branch, as one who approves it.
 
+    Interrupted, it may be called again: of one that was merged, what is left to do here is done.
+
     Args:
         workspace: The repository.
         name: See `find_proposal`.
@@ -88,12 +94,12 @@ def merge_proposal(
     repo = workspace.repo
     for attempt in range(_ATTEMPTS):
         view = look(repo, remote=remote, progress=progress)
-        proposal = find_proposal(repo, view, name)
+        proposal = find_proposal(repo, view, name, merged=True)
         if view.tip is None or (proposal.base is None and repo.shallow):
             why = "it and the default branch share no history here: `git fetch --unshallow`"
             raise ProposalUnclear(proposal.branch, why)
         if proposal.state == "merged":
-            return Merged(proposal, view.tip, view.target, False, tuple(remove_branches(repo, view, proposal)))
+            return _finish(repo, view, proposal, view.tip)
         bring_runs(repo, view, proposal, progress)
         commit = _write_merge(repo, view, proposal)
         request = find_request(repo, view, proposal)
@@ -107,9 +113,27 @@ def merge_proposal(
             if attempt == _ATTEMPTS - 1:
                 raise
             continue
-        remarks += remove_branches(repo, view, proposal)
+        remarks += [*remove_branches(repo, view, proposal), *_left_of_model(repo, proposal, commit)]
         return Merged(proposal, commit, view.target, remarks=tuple(remarks))
     raise AssertionError("unreachable")
+
+
+def _finish(repo: Repository, view: View, proposal: Proposal, tip: str) -> Merged:
+    """Do what is left to do here about a proposal that the default branch has."""
+    remarks = _follow(repo, view, tip) if view.remote is not None else []
+    remarks += [*remove_branches(repo, view, proposal), *_left_of_model(repo, proposal, tip)]
+    return Merged(proposal, tip, view.target, False, tuple(remarks))
+
+
+def _left_of_model(repo: Repository, proposal: Proposal, tip: str) -> list[str]:
+    """Of a model that was deleted, that its versions are not retired yet: a git tag does not wait for review."""
+    if proposal.trailers.get("proposal") != ("remove",):
+        return []
+    parents = repo.objects.commit(proposal.commit).parents
+    keys = {change.key for change in read_changes(repo, parents[0] if parents else None, proposal.commit)}
+    names = [find_name(repo, key, tip) for key in sorted(keys - {""}) if read_numbers(repo, key).present]
+    step = "are still there. Retire them: `runstone models delete"
+    return [f"The versions of {name} {step} {in_quotes(name)}`" for name in names]
 
 
 def remove_branches(repo: Repository, view: View, proposal: Proposal) -> list[str]:

@@ -28,7 +28,7 @@ from runstone.registry.numbers import Numbers
 from runstone.registry.stage import ARCHIVED, stage_changes
 from runstone.registry.state import ModelState
 
-Kind = Literal["promote", "demote", "rollback", "register"]
+Kind = Literal["promote", "demote", "rollback", "register", "rename", "remove"]
 HasHeld = Callable[[int, str], bool]
 """Whether a version was in a stage before: then it may go back there, from wherever it is."""
 
@@ -37,7 +37,8 @@ _MAX_BRANCH = 200  # bytes; file systems stop at 255, and git adds `.lock`
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What somebody wants of one model; of `stage`, `alias` and `registration` one is set.
+    """What somebody wants of one model; of `stage`, `alias` and `registration` one is set, if
+    it is not about all of it.
 
     Attributes:
         kind: What is to be done.
@@ -49,6 +50,7 @@ class Wish:
         to: Of a demotion, the stage to go to; where the policy's `previous` leads if None.
         archive_existing: Whether all who are in the stage go to Archived.
         registration: The request to register a run's model.
+        new_name: What the model is to be called.
         bypass: Why gates are to be set aside.
         why: What the proposer says of it.
     """
@@ -62,6 +64,7 @@ class Wish:
     to: str | None = None
     archive_existing: bool = False
     registration: Registration | None = None
+    new_name: str | None = None
     bypass: str | None = None
     why: str | None = None
 
@@ -133,7 +136,7 @@ def _register(wish: Wish, state: ModelState, registry: str) -> Plan:
     request = wish.registration
     assert request is not None
     short = request.run[:12]
-    branch = _branch("register", f"{wish.key}-{short}")
+    branch = branch_name("register", f"{wish.key}-{short}")
     subject = f"Register run {short} of {wish.model}"
     known = state.registrations.get(request.run)
     if known is not None and (known.path, known.digest) == (request.path, request.digest):
@@ -150,15 +153,15 @@ def _point(wish: Wish, state: ModelState, registry: str) -> Plan:
     if wish.kind == "demote":
         if now is None:
             raise AliasNotFound(wish.model, alias, sorted(state.aliases))
-        branch = _branch("demote", f"{wish.key}-v{now}", alias)
+        branch = branch_name("demote", f"{wish.key}-v{now}", alias)
         changes = alias_changes(registry, state, alias, None)
         return Plan(replace(wish, versions=before), branch, f"Remove {wish.model}@{alias}", changes, before)
     (version,) = wish.versions
     changes = alias_changes(registry, state, alias, version)
     if wish.kind == "rollback":
-        branch, subject = _branch("rollback", wish.key, alias), f"Roll {wish.model}@{alias} back to v{version}"
+        branch, subject = branch_name("rollback", wish.key, alias), f"Roll {wish.model}@{alias} back to v{version}"
     else:
-        branch = _branch("promote", f"{wish.key}-v{version}", alias)
+        branch = branch_name("promote", f"{wish.key}-v{version}", alias)
         subject = f"Point {wish.model}@{alias} at v{version}"
     nothing = "" if changes else f"{wish.model}@{alias} points at v{version} already."
     return Plan(wish, branch, subject, changes, before if changes else (), nothing)
@@ -168,7 +171,7 @@ def _demote(wish: Wish, state: ModelState, policy: Policy, registry: str, has_he
     (version,) = wish.versions
     before = state.stage_of(version)
     left = wish.stage and (policy.find_stage(wish.stage) or wish.stage)
-    branch = _branch("demote", f"{wish.key}-v{version}", left or before)
+    branch = branch_name("demote", f"{wish.key}-v{version}", left or before)
     subject = f"Demote {wish.model} v{version} from {left or before}"
     rule = policy.stages.get(before)
     target = _need_stage(policy, wish.to) if wish.to else (rule.previous if rule is not None else None) or NO_STAGE
@@ -191,13 +194,13 @@ def _enter(wish: Wish, state: ModelState, policy: Policy, registry: str, has_hel
         if version not in state.stages.get(stage, ()):
             _check_source(wish.model, version, state.stage_of(version), stage, policy, has_held)
     if wish.kind == "rollback":
-        branch, subject = _branch("rollback", wish.key, stage), f"Roll {wish.model} {stage} back to {shown}"
+        branch, subject = branch_name("rollback", wish.key, stage), f"Roll {wish.model} {stage} back to {shown}"
         others = {v for v in state.stages.get(stage, ()) if v not in wish.versions}
         out = policy.stages[stage].previous or (ARCHIVED if stage != ARCHIVED and ARCHIVED in policy.stages else None)
         moves = _moves(state, policy, stage, wish.versions, dict.fromkeys(others, out or NO_STAGE))
     else:
         (version,) = wish.versions
-        branch = _branch("promote", f"{wish.key}-v{version}", stage)
+        branch = branch_name("promote", f"{wish.key}-v{version}", stage)
         subject = f"Promote {wish.model} v{version} to {stage}"
         archived = {}
         if wish.archive_existing:
@@ -245,7 +248,7 @@ def _moved(wish: Wish, branch: str, subject: str, state: ModelState, moves: Mapp
     return Plan(wish, branch, subject, changes, tuple(sorted(moves.keys() - set(wish.versions))))
 
 
-def _branch(kind: Kind, subject: str, place: str = "") -> str:
+def branch_name(kind: Kind, subject: str, place: str = "") -> str:
     """The branch of a proposal. What a ref cannot hold is encoded; a name too long for a disk ends in a digest."""
     name = f"{subject}-{names.encode_component(place.lower())}" if place else subject
     if len(name.encode()) > _MAX_BRANCH:

@@ -57,7 +57,9 @@ def format_message(repo: Repository, plan: Plan, *, direct: bool = False) -> str
     """The message of the commit that a plan becomes; without `Proposal:` where it is made at once."""
     wish = plan.wish
     rows: list[tuple[str, object]] = [] if direct else [("Proposal", wish.kind)]
-    rows.append(("Model", wish.model))
+    rows.append(("Model", wish.new_name or wish.model))
+    if wish.new_name is not None:
+        rows.append(("Former-name", wish.model))
     rows += message.version_rows(repo, wish.key, wish.versions)
     if wish.registration is not None:
         rows.append(("Run", wish.registration.run))
@@ -107,6 +109,8 @@ def read_wish(repo: Repository, commit: Commit, branch: str) -> Wish:
         raise ProposalUnclear(branch, "its last commit has no trailer `Proposal:` that this version knows")
     if len(keys) != 1:
         raise ProposalUnclear(branch, f"its last commit changes {'several models' if keys else 'no model'}")
+    if kind in ("rename", "remove"):
+        return _read_edit(kind, keys.pop(), commit, branch)
     versions = [names.parse_version_number(text) for text in trailers.get("version", ())]
     key, model = keys.pop(), _one(trailers, "model")
     stage, alias, run = (_one(trailers, name) for name in ("stage", "alias", "run"))
@@ -116,8 +120,6 @@ def read_wish(repo: Repository, commit: Commit, branch: str) -> Wish:
     registration = _registration(changes, run) if run is not None else None
     if run is not None and registration is None:
         raise ProposalUnclear(branch, f"its last commit holds no request for the run {run!r}")
-    _, _, rest = commit.message.partition("\n\n")
-    why = "\n\n".join(rest.rstrip("\n").split("\n\n")[:-1])
     return Wish(
         kind=kind,
         key=key,
@@ -129,8 +131,23 @@ def read_wish(repo: Repository, commit: Commit, branch: str) -> Wish:
         archive_existing=_one(trailers, "archive-existing") == "yes",
         registration=registration,
         bypass=_one(trailers, "bypass"),
-        why=why or None,
+        why=_why(commit),
     )
+
+
+def _read_edit(kind: Kind, key: str, commit: Commit, branch: str) -> Wish:
+    """As `read_wish`, of a wish about a whole model."""
+    trailers = parse_trailers(commit.message)
+    model, former = _one(trailers, "model"), _one(trailers, "former-name")
+    if model is None or (kind == "rename") != (former is not None):
+        raise ProposalUnclear(branch, "the trailers of its last commit do not say what it proposes")
+    return Wish(kind, key, former or model, new_name=model if former is not None else None, why=_why(commit))
+
+
+def _why(commit: Commit) -> str | None:
+    """What the proposer says of it: what stands between subject and trailers."""
+    _, _, rest = commit.message.partition("\n\n")
+    return "\n\n".join(rest.rstrip("\n").split("\n\n")[:-1]) or None
 
 
 def _all(kinds: Sequence[Kind]) -> Sequence[Kind]:

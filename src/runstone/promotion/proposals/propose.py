@@ -203,6 +203,11 @@ def _essence(wish: Wish) -> Wish:
     return replace(wish, model="", why=None, registration=None)
 
 
+def _place(wish: Wish) -> tuple[str | None, ...]:
+    """What of a wish cannot differ between two forms of one proposal."""
+    return wish.kind, wish.key, wish.stage, wish.alias, wish.new_name
+
+
 def _check_replaceable(repo: Repository, view: View, plan: Plan, commit: str) -> None:
     """See that a branch in the way is an older form of the same proposal, or one whose changes have been merged."""
     base = fork_point(repo, view, commit)
@@ -215,12 +220,7 @@ def _check_replaceable(repo: Repository, view: View, plan: Plan, commit: str) ->
         wish = read_wish(repo, found, plan.branch)
     except ProposalUnclear as error:
         raise BranchTaken(plan.branch, f"holds something else: {error.why}") from None
-    if (wish.kind, wish.key, wish.stage, wish.alias) != (
-        plan.wish.kind,
-        plan.wish.key,
-        plan.wish.stage,
-        plan.wish.alias,
-    ):
+    if _place(wish) != _place(plan.wish):
         raise BranchTaken(plan.branch, f"proposes something else: {found.message.partition(chr(10))[0]}")
 
 

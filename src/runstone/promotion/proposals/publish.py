@@ -33,4 +33,4 @@ def publish(
     if done.state == "lost":
         raise RefMoved(ref, seen)
     if done.state == "refused":
-        raise BranchRefused(remote, ref, done.reason)
+        raise BranchRefused(remote, ref, done.reason, is_removal=commit is None)

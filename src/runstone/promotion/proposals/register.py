@@ -12,7 +12,9 @@ from runstone.promotion.proposals.plan import Plan, Wish
 from runstone.promotion.proposals.propose import Options, Outcome, propose
 from runstone.promotion.rules.versions import find_version
 from runstone.records.registration import Registration
+from runstone.registry.former_names import refuse_former
 from runstone.registry.held import need_bytes
+from runstone.registry.keys import check_new_model
 from runstone.registry.model import find_key
 from runstone.registry.version import run_commit
 from runstone.tracking.read import need_recorded
@@ -78,6 +80,8 @@ def propose_registration(
     )
 
     def wish(ground: Ground) -> Wish:
+        check_new_model(repo, name, ground.state.key, ground.commit)
+        refuse_former(repo, ground.model, ground.state.key)
         made = Wish("register", ground.state.key, ground.model, registration=request, why=why)
         version = _find_registered(repo, ground, request.run, request.path)
         if version is not None:

@@ -1,5 +1,6 @@
 """A change of the registry in one line, as lists and messages name it."""
 
+from runstone.git.repository import CONFIG_FILE
 from runstone.promotion.rules.settings import is_settings
 from runstone.records.policy import NO_STAGE
 from runstone.registry.changes import (
@@ -15,7 +16,7 @@ from runstone.registry.changes import (
 
 
 def describe(change: Change) -> str:
-    """`churn v4: None → Production`, `churn@champion: v3 → v4`, `churn: register run 0192f3ab5c6d` …"""
+    """`churn v4: None → Production`, `churn@champion: v3 → v4`, `churn: renamed to attrition` …"""
     match change:
         case StageChange():
             return f"{change.model} v{change.version}: {change.before} → {change.after}"
@@ -29,10 +30,12 @@ def describe(change: Change) -> str:
             return f"{change.model} v{change.version}: notes {_verb(change.before, change.after)}"
         case CardChange():
             return f"{change.model}: model card {_verb(change.before, change.after)}"
+        case ModelChange() if change.renamed is not None:
+            return f"{change.renamed[0]}: renamed to {change.renamed[1]}"
         case ModelChange():
             return f"{change.model}: model.yaml {_verb(change.before, change.after)}"
         case PolicyChange() if is_settings(change):
-            return f"settings {_verb(change.before, change.after)}"
+            return f"{'settings' if change.model == CONFIG_FILE else change.model} {_verb(change.before, change.after)}"
         case PolicyChange():
             return f"{f'policy of {change.model}' if change.model else 'policy'} {_verb(change.before, change.after)}"
 

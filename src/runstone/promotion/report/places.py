@@ -1,6 +1,5 @@
 """A change of the registry, or of the settings that guard it → the file that it is told of."""
 
-from runstone.git.repository import CONFIG_FILE
 from runstone.promotion.rules.settings import is_settings
 from runstone.records.policy import NO_STAGE
 from runstone.registry.changes import (
@@ -18,7 +17,7 @@ from runstone.registry.layout import Place
 
 def path_of(change: Change, registry: str) -> str:
     """The file that a change is told of."""
-    return CONFIG_FILE if is_settings(change) else _place_of(change).path(registry)
+    return change.model if is_settings(change) else _place_of(change).path(registry)
 
 
 def _place_of(change: Change) -> Place:

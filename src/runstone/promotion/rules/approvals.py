@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from runstone.git.objects import TreeEntry
 from runstone.git.repository import Repository
 from runstone.promotion.proposals.trees import compare_trees
-from runstone.promotion.rules.settings import read_config
+from runstone.promotion.rules.settings import read_config, with_settings
 from runstone.records.approval import Approval, ApprovalNote
 from runstone.records.policy import NO_STAGE, Approvals, Policy
 from runstone.registry.changes import AliasChange, Change, ModelChange, PolicyChange, RegistrationChange, StageChange
@@ -95,7 +95,9 @@ class Rules:
     def policy(self, key: str) -> Policy:
         """The policy of a model; that of all if the key is empty."""
         if key not in self._policies:
-            self._policies[key] = read_policy(self.repo, self.base, key or None)
+            # In the folder of the base: in another one a change of the settings would find nothing that guards.
+            repo = with_settings(self.repo, read_config(self.repo, self.base))
+            self._policies[key] = read_policy(repo, self.base, key or None)
         return self._policies[key]
 
 
@@ -160,7 +162,7 @@ def weigh(repo: Repository, entry: Entry, *, signatures: bool = True) -> Evidenc
     if entry.trailed and entry.is_merge and entry.is_own:
         doubts.append("its Approved-by and Reviewed-by lines are the author's own word")
     if signatures and merger is not None and any(each.how == "merge" for each in voices):
-        signed = _is_signed_by(repo, entry.commit, merger)
+        signed = is_signed_by(repo, entry.commit, merger)
         voices = [replace(each, signed=signed and each.how == "merge") for each in voices]
     head = entry.others[0] if len(entry.others) == 1 else None
     evidence = Evidence(
@@ -320,7 +322,7 @@ def _files(
     return found
 
 
-def _is_signed_by(repo: Repository, commit: str, person: Person) -> bool:
+def is_signed_by(repo: Repository, commit: str, person: Person) -> bool:
     """Whether git finds a good signature on a commit, of somebody with this mail address."""
     _, _, data = repo.objects.read(commit)
     if b"\ngpgsig" not in data.partition(b"\n\n")[0]:

@@ -1,12 +1,17 @@
-"""Setting gates aside: the trailer `Bypass: <reason>` of a proposal's commit, by somebody whom the policy lets."""
+"""Setting gates aside: the trailer `Bypass: <reason>` of a proposal's commit, by somebody whom the policy lets.
 
-import fnmatch
+Author and committer of a commit are what whoever made it wrote there, so both must be such people, by the addresses as
+they are written: no `.mailmap` makes anybody one. Where the rule asks for signatures, one of theirs must be on it.
+"""
+
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from runstone.git.process import run_git
 from runstone.git.repository import Repository
+from runstone.promotion.rules.approvals import is_signed_by, matches
+from runstone.records.policy import Rule
+from runstone.registry.history.entry import is_forge
+from runstone.registry.people import Person
 
 _TRAILER = re.compile(r"^Bypass:[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
 _PERSON = re.compile(r"(?P<name>[^<>\n]*?) ?<(?P<mail>[^<>\s]*)>")
@@ -18,15 +23,25 @@ class Bypass:
 
     Attributes:
         reason: Why.
-        author: The mail address of who wrote the commit, in small letters, after the `.mailmap` of the base.
+        author: The mail address of who wrote the commit, in small letters.
+        committer: Likewise of who put it there; None where a forge did in its own name.
+        is_signed: Whether one of them has put a good signature on it.
     """
 
     reason: str
     author: str
+    committer: str | None = None
+    is_signed: bool = False
 
-    def is_allowed(self, patterns: Iterable[str]) -> bool:
-        """Whether a rule's `bypass` lets this person."""
-        return bool(self.author) and any(fnmatch.fnmatchcase(self.author, pattern.lower()) for pattern in patterns)
+    def refusal(self, rule: Rule) -> str | None:
+        """Why a rule does not let them set its gates aside; None if it does."""
+        for who, mail in (("", self.author), (", who made the commit,", self.committer)):
+            if mail is not None and not (mail and matches(mail, rule.bypass)):
+                name = mail or "Somebody without a mail address"
+                return f"{name}{who} asks to set it aside, and the policy does not let them."
+        if rule.approvals is not None and rule.approvals.signed and not self.is_signed:
+            return f"{self.author} asks to set it aside, and the commit has no good signature of theirs."
+        return None
 
 
 def read_bypass(repo: Repository, base: str | None, head: str) -> Bypass | None:
@@ -41,7 +56,12 @@ def read_bypass(repo: Repository, base: str | None, head: str) -> Bypass | None:
     if len(commit.parents) == 2 and commit.parents[0] == base:
         commit = repo.objects.commit(commit.parents[1])
     reason = find_reason(commit.message)
-    return None if reason is None else Bypass(reason, _mail(repo, base, commit.author))
+    if reason is None:
+        return None
+    author, committer = _person(commit.author), _person(commit.committer)
+    people = [person for person in (author, committer) if not is_forge(person)]
+    is_signed = any(is_signed_by(repo, commit.oid, person) for person in dict.fromkeys(people) if person.mail)
+    return Bypass(reason, author.mail, None if is_forge(committer) else committer.mail, is_signed)
 
 
 def find_reason(message: str) -> str | None:
@@ -50,18 +70,7 @@ def find_reason(message: str) -> str | None:
     return None if found is None else found[1]
 
 
-def _mail(repo: Repository, base: str | None, author: str) -> str:
-    """The mail address in `Name <mail> seconds +zone`.
-
-    The `.mailmap` of the work tree may be the proposal's own, which could make anybody of its author.
-    """
-    found = _PERSON.match(author)
-    if found is None:
-        return ""
-    options = [f"--git-dir={repo.git_dir}", f"--work-tree={repo.git_dir}"]  # where no `.mailmap` lies
-    options += ["-c", f"mailmap.blob={base}:.mailmap" if base else "mailmap.blob="]
-    _, out = run_git(
-        [*options, "check-mailmap", "--stdin"], cwd=repo.git_dir, input=f"{found[0]}\n".encode("utf-8", "replace")
-    )
-    mapped = _PERSON.match(out.decode("utf-8", "replace"))
-    return (mapped or found)["mail"].lower()
+def _person(written: str) -> Person:
+    """Who `Name <mail> seconds +zone` is."""
+    found = _PERSON.match(written)
+    return Person("", "") if found is None else Person(found["name"], found["mail"])

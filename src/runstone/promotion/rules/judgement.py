@@ -14,7 +14,7 @@ from runstone.promotion.rules.bypass import Bypass, read_bypass
 from runstone.promotion.rules.legality import Ground, find_problems
 from runstone.promotion.rules.settings import read_config
 from runstone.promotion.rules.settled import settled
-from runstone.promotion.rules.versions import TaggedVersion, find_version
+from runstone.promotion.rules.versions import TaggedVersion, find_version, lacks_record
 from runstone.records.policy import NO_STAGE, Approvals, Policy, Rule
 from runstone.registry.changes import AliasChange, Change, StageChange
 from runstone.tracking.workspace import Workspace
@@ -145,6 +145,10 @@ def _judge_change(
     verdicts = tuple(judge_gate(gate, candidate) for gate in rule.gates)
     if bypass is not None:
         verdicts = tuple(_set_aside(verdict, bypass, rule) for verdict in verdicts)
+    absent = lacks_record(workspace.repo, version)
+    if absent is not None and all(verdict.result != "unknown" for verdict in verdicts):
+        # No gate asked for the run, yet what the git tag claims of it is compared with nothing.
+        verdicts = (*verdicts, Verdict("record", "record of the run", "unknown", absent))
     return replace(judged, verdicts=verdicts)
 
 
@@ -181,10 +185,9 @@ def _holder(ground: Ground, change: StageChange | AliasChange) -> TaggedVersion 
 def _set_aside(verdict: Verdict, bypass: Bypass, rule: Rule) -> Verdict:
     if verdict.result not in ("fail", "unknown"):
         return verdict
-    if not bypass.is_allowed(rule.bypass):
-        who = bypass.author or "Somebody without a mail address"
-        told = f"{verdict.message} {who} asks to set it aside, and the policy does not let them."
-        return replace(verdict, message=told)
+    refusal = bypass.refusal(rule)
+    if refusal is not None:
+        return replace(verdict, message=f"{verdict.message} {refusal}")
     return replace(
         verdict, result="bypassed", message=f"{verdict.message} Set aside by {bypass.author}: {bypass.reason}"
     )

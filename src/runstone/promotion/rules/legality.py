@@ -10,14 +10,15 @@ from shlex import quote
 from typing import Any
 
 from runstone import names
-from runstone.errors import InvalidName, NewerFormat, RecordInvalid, RecordsSkipped
+from runstone.errors import InvalidName, ModelExists, NewerFormat, RecordInvalid, RecordsSkipped
 from runstone.git.code.patch import EMPTY_TREES
 from runstone.git.objects import TreeEntry
 from runstone.git.repository import CONFIG_FILE, Repository
 from runstone.git.runs.branch import Draft
 from runstone.promotion.rules.approvals import Rules
 from runstone.promotion.rules.past import has_held
-from runstone.promotion.rules.settings import is_settings, judged_changes, read_config
+from runstone.promotion.rules.settings import changes_file, is_settings, judged_changes, read_config, settings_changes
+from runstone.promotion.rules.shape import find_in_the_way, find_twins, in_two_stages
 from runstone.promotion.rules.versions import TaggedVersion, contradicts_record, find_version, list_versions
 from runstone.records import yaml
 from runstone.records.alias import Alias
@@ -37,11 +38,11 @@ from runstone.registry.changes import (
     RegistrationChange,
     StageChange,
 )
+from runstone.registry.former_names import refuse_former, refuse_taken
 from runstone.registry.history.line import is_line_cut
 from runstone.registry.layout import Kind, Place, parse_path
+from runstone.registry.people import MAILMAP
 from runstone.registry.state import ModelState, read_model_state, read_policy
-
-MAILMAP = ".mailmap"
 
 _READ: dict[Kind, Callable[[Any, str], object]] = {
     "model": ModelFile.from_document,
@@ -111,6 +112,11 @@ class Ground:
             mode, oid = about.split(b" ")[1].decode(), about.split(b" ")[3].decode()
             found[raw.decode("utf-8", "surrogateescape")] = TreeEntry(mode, oid) if mode.strip("0") else None
         return found
+
+    def had(self, path: str) -> bool:
+        """Whether there was something at a path at the base."""
+        tree = None if self.base is None else self.repo.objects.commit(self.base).tree
+        return tree is not None and self.repo.objects.entry(tree, path) is not None
 
     def _state(self, commit: str | None, key: str) -> ModelState:
         if (commit, key) not in self._states:
@@ -247,6 +253,8 @@ def _registration(ground: Ground, change: RegistrationChange) -> list[str]:
             f"The model `{wanted.path}` of the run {wanted.run} has the digest {model.digest}, and the request "
             f"names {wanted.digest}."
         )
+    if next(list_versions(repo, change.key), None) is None:
+        found += _new_name(ground, change.key, change.model)
     return found + _registered(ground, change.key, change.model, wanted)
 
 
@@ -260,11 +268,19 @@ def _registered(ground: Ground, key: str, model: str, wanted: Registration) -> l
 
 
 def _model(ground: Ground, change: ModelChange) -> list[str]:
-    if change.after is None or change.after.name is None:
+    if change.after is None or change.after.name in (None, None if change.before is None else change.before.name):
         return []
+    assert change.after.name is not None
+    return _new_name(ground, change.key, change.after.name, own=None if change.before is None else change.key)
+
+
+def _new_name(ground: Ground, key: str, name: str, own: str | None = None) -> list[str]:
+    """What is wrong with a name that a model would get, whose key is `own` if it is there already."""
     try:
-        names.check_name("model", change.after.name)
-    except InvalidName as error:
+        names.check_new_name("model", name)
+        refuse_taken(ground.repo, ground.base, name, names.encode_component(name), own=own)
+        refuse_former(ground.repo, name, key, commit=ground.base)
+    except (InvalidName, ModelExists) as error:
         return [str(error)]
     return []
 
@@ -280,7 +296,7 @@ def _card(ground: Ground, change: CardChange) -> list[str]:
 def _policy(ground: Ground, change: PolicyChange) -> list[str]:
     """A policy, or settings, that could not be read would let nobody judge the next proposal."""
     try:
-        if is_settings(change):
+        if is_settings(change):  # of `.mailmap` git reads what it can
             read_config(ground.repo, ground.head)
         else:
             read_policy(ground.repo, ground.head, change.key or None)
@@ -315,7 +331,10 @@ def _broken(ground: Ground) -> list[str]:
     """What is wrong with the files that changed: those that cannot be read would count as gone; and what no change
     tells, since a version that is in two stages counts as being in the first.
     """
-    found = [*_in_the_way(ground), *_whose_is_whose(ground)]
+    added = [path for path, entry in ground.touched.items() if entry is not None and not ground.had(path)]
+    found = find_in_the_way(ground.repo, ground.base, ground.head, ground.touched)
+    added += [CONFIG_FILE, ground.repo.config.registry]  # beside those of other letters
+    found += [*find_twins(ground.repo, ground.head, added), *_whose_is_whose(ground)]
     keys: set[str] = set()
     for path, entry in ground.touched.items():
         place = parse_path(ground.repo.config.registry, path)
@@ -330,59 +349,22 @@ def _broken(ground: Ground) -> list[str]:
                 found.append(str(error))
     for key in sorted(keys - {""}):
         state = ground.after(key)
-        stages: dict[int, list[str]] = {}
-        for stage, versions in sorted(state.stages.items()):
-            for number in versions:
-                stages.setdefault(number, []).append(stage)
         found += [
             f"{state.name} v{number} would be in {len(places)} stages at once: {', '.join(places)}."
-            for number, places in sorted(stages.items())
-            if len(places) > 1
+            for number, places in in_two_stages(state.stages).items()
         ]
     return found
-
-
-def _in_the_way(ground: Ground) -> list[str]:
-    """Links and submodules that a change puts where the settings, the registry or a file of it should be: what they
-    lead to is judged by nobody.
-    """
-    repo = ground.repo
-    parts = repo.config.registry.split("/")
-    places = [CONFIG_FILE, *("/".join(parts[: i + 1]) for i in range(len(parts)))]
-    old, new = (None if each is None else repo.objects.commit(each).tree for each in (ground.base, ground.head))
-    assert new is not None
-    found = []
-    for path in places:
-        before = None if old is None else repo.objects.entry(old, path)
-        after = repo.objects.entry(new, path)
-        if after is None or after == before:
-            continue
-        if not (after.is_file if path == CONFIG_FILE else after.is_tree):
-            found.append(path)
-    links = (path for path, entry in ground.touched.items() if entry is not None and not entry.is_file)
-    found += [path for path in links if path not in found]
-    return [
-        f"`{path}` is a link, a submodule or something else that is not read. Put a plain "
-        f"{'folder' if path in places[1:] else 'file'} there."
-        for path in found
-    ]
 
 
 def _whose_is_whose(ground: Ground) -> list[str]:
     """A change that says by itself whose approvals are whose would have its author approve it."""
     repo = ground.repo
-    if ground.base is None or not (judged_changes(repo, ground.base, ground.head) or ground.touched):
+    if ground.base is None or not changes_file(repo, ground.base, ground.head, MAILMAP):
         return []
-    if not changes_file(repo, ground.base, ground.head, MAILMAP):
+    others = (each for each in settings_changes(repo, ground.base, ground.head) if each.model != MAILMAP)
+    if not ground.touched and next(others, None) is None:
         return []
     return [
         f"`{MAILMAP}` is changed, too, which says who is the same person, and so who approves what. "
         "Put that into a change of its own."
     ]
-
-
-def changes_file(repo: Repository, base: str | None, head: str, path: str) -> bool:
-    """Whether what stands at a path differs between two commits."""
-    trees = (None if each is None else repo.objects.commit(each).tree for each in (base, head))
-    before, after = (None if tree is None else repo.objects.entry(tree, path) for tree in trees)
-    return before != after

@@ -1,13 +1,14 @@
-"""The settings in `runstone.yaml` that say what is guarded: a change of them counts as one of the policy.
+"""The settings that say what is guarded, and whose yes is whose: a change of them counts as one of the policy.
 
-Else one could turn review off, or point it elsewhere, and be judged by nobody.
+Else one could turn review off, or point it elsewhere, or make two people of one, and be judged by nobody.
 """
 
-from runstone.errors import NewerFormat, RecordInvalid
+from runstone.errors import NewerFormat, RecordInvalid, UsageError
 from runstone.git.repository import CONFIG_FILE, Repository
 from runstone.records import yaml
 from runstone.records.config import Config
 from runstone.registry.changes import Change, PolicyChange, read_changes
+from runstone.registry.people import MAILMAP
 
 
 def read_config(repo: Repository, commit: str | None) -> Config:
@@ -23,8 +24,20 @@ def read_config(repo: Repository, commit: str | None) -> Config:
     return Config.from_document(yaml.load(repo.objects.blob(entry.oid), where), where)
 
 
-def settings_change(repo: Repository, base: str | None, head: str) -> PolicyChange | None:
-    """The change of `promotion`, `registry` or `branch` between two commits, if there is one that guards less.
+def with_settings(repo: Repository, config: Config) -> Repository:
+    """The same repository, read by settings that are not those of its work tree."""
+    try:
+        if config == repo.config:
+            return repo
+    except (RecordInvalid, NewerFormat, UsageError):
+        pass  # of the work tree
+    repo.objects, repo.refs  # noqa: B018  # made, so that both share them
+    return repo.seen_with(config)
+
+
+def settings_changes(repo: Repository, base: str | None, head: str) -> tuple[PolicyChange, ...]:
+    """The changes between two commits of what decides who guards: `promotion`, `registry` or `branch` in
+    `runstone.yaml`, where it guards less then, and `.mailmap`, which says who is who.
 
     To turn review on takes nobody's yes. What the settings of the base cannot be read for is a change, too: nobody can
     tell that it is none.
@@ -35,24 +48,32 @@ def settings_change(repo: Repository, base: str | None, head: str) -> PolicyChan
         head: The commit that is judged.
     """
     if base is None:
-        return None
-    before, after = (repo.objects.entry(repo.objects.commit(each).tree, CONFIG_FILE) for each in (base, head))
-    if before == after:
-        return None
+        return ()
+    old, new = (repo.objects.commit(each).tree for each in (base, head))
+    found = []
+    for path in (CONFIG_FILE, MAILMAP):
+        before, after = (repo.objects.entry(tree, path) for tree in (old, new))
+        if before != after and (path == MAILMAP or _is_weaker(repo, base, head)):
+            blobs = (entry.oid if entry is not None else None for entry in (before, after))
+            found.append(PolicyChange("", path, *blobs))
+    return tuple(found)
+
+
+def _is_weaker(repo: Repository, base: str, head: str) -> bool:
     try:
-        was, now = read_config(repo, base), read_config(repo, head)
-        is_as_strict = now.promotion in (was.promotion, "review")
-        if is_as_strict and (was.registry, was.branch) == (now.registry, now.branch):
-            return None
+        return guards_less(read_config(repo, base), read_config(repo, head))
     except (RecordInvalid, NewerFormat):
-        pass  # a file that cannot be read guards nothing either
-    blobs = (entry.oid if entry is not None else None for entry in (before, after))
-    return PolicyChange("", CONFIG_FILE, *blobs)
+        return True  # a file that cannot be read guards nothing either
+
+
+def guards_less(was: Config, now: Config) -> bool:
+    """Whether settings end the reviews, or point them elsewhere."""
+    return now.promotion not in (was.promotion, "review") or (was.registry, was.branch) != (now.registry, now.branch)
 
 
 def is_settings(change: Change) -> bool:
-    """Whether a change is one of the settings: then it is told of `runstone.yaml`."""
-    return isinstance(change, PolicyChange) and not change.key and change.model == CONFIG_FILE
+    """Whether a change is one of the settings: then its `model` is the file, `runstone.yaml` or `.mailmap`."""
+    return isinstance(change, PolicyChange) and not change.key and change.model in (CONFIG_FILE, MAILMAP)
 
 
 def judged_changes(repo: Repository, base: str | None, head: str) -> tuple[Change, ...]:
@@ -61,5 +82,11 @@ def judged_changes(repo: Repository, base: str | None, head: str) -> tuple[Chang
     Warns:
         RecordsSkipped: As `read_changes`.
     """
-    found = settings_change(repo, base, head)
-    return (*read_changes(repo, base, head), *([] if found is None else [found]))
+    return (*read_changes(repo, base, head), *settings_changes(repo, base, head))
+
+
+def changes_file(repo: Repository, base: str | None, head: str, path: str) -> bool:
+    """Whether what stands at a path differs between two commits."""
+    trees = (None if each is None else repo.objects.commit(each).tree for each in (base, head))
+    before, after = (None if tree is None else repo.objects.entry(tree, path) for tree in trees)
+    return before != after

@@ -2,11 +2,9 @@
 CI it is the proposal's own.
 """
 
-from copy import copy
-
-from runstone.errors import NewerFormat, RecordInvalid, UsageError
+from runstone.errors import NewerFormat, RecordInvalid
 from runstone.git.repository import Repository
-from runstone.promotion.rules.settings import read_config
+from runstone.promotion.rules.settings import read_config, with_settings
 from runstone.records.config import Config
 from runstone.tracking.workspace import Workspace
 
@@ -25,15 +23,8 @@ def settled(workspace: Workspace, base: str | None, head: str) -> Workspace:
     config = _config_at(repo, base)
     if base is None or repo.objects.entry(repo.objects.commit(base).tree, config.registry) is None:
         config = _config_at(repo, head)
-    try:
-        if config == repo.config:
-            return workspace
-    except (RecordInvalid, NewerFormat, UsageError):
-        pass  # of the work tree
-    repo.objects, repo.refs  # noqa: B018  # made, so that the copy shares them
-    other = copy(repo)
-    other.__dict__["config"] = config
-    return Workspace(other)
+    found = with_settings(repo, config)
+    return workspace if found is repo else Workspace(found)
 
 
 def _config_at(repo: Repository, commit: str | None) -> Config:

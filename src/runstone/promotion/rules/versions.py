@@ -58,7 +58,7 @@ def contradicts_record(repo: Repository, version: TaggedVersion) -> str | None:
     """What the git tag of a version says of its model and the record on its commit does not; None if all agrees.
 
     Anybody who may push a tag could write any digest into it. Where the commit is not here, nothing can be compared:
-    that is told by who needs the run.
+    see `lacks_record`.
     """
     body, commit = version.body, version.commit
     if repo.objects.find(commit) is None:
@@ -77,6 +77,14 @@ def contradicts_record(repo: Repository, version: TaggedVersion) -> str | None:
     if model.digest != body.digest:
         return f"`{body.path}` of the run {body.run} has the digest {model.digest}, and the tag says {body.digest}"
     return None
+
+
+def lacks_record(repo: Repository, version: TaggedVersion) -> str | None:
+    """Why nobody can tell here whether the record says what the git tag of a version says; None if it is here."""
+    if repo.objects.find(version.commit) is not None:
+        return None
+    step = "git fetch --unshallow --tags" if repo.shallow else "runstone pull"
+    return f"The commit {version.commit[:12]} with the record of its run is not here. Bring it: `{step}`"
 
 
 def list_versions(repo: Repository, key: str) -> Iterator[TaggedVersion]:

@@ -66,7 +66,8 @@ class Entry:
         tree: Its tree.
         others: Its further parents: the heads that it merged.
         changes: The facts that it changed.
-        beside: The files changed that state no fact, of those that were asked for.
+        beside: The files changed that state no fact, of those that were asked for; with them, what is no plain file.
+        added: The files of the registry that were not there before, as far as they state facts.
         is_cut: Whether a shallow history ends here, so that its changes are all that came before, too.
     """
 
@@ -87,6 +88,7 @@ class Entry:
     others: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
     beside: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
     is_cut: bool = False
 
     @property

@@ -206,12 +206,14 @@ def _of_model(repo: Repository, change: ModelChange, time: int) -> Iterator[tupl
         yield "registered_model.deleted", {"name": name}, {}
         return
     whole = {"name": name, "tags": dict(now.tags), "description": now.description}
+    is_known = was is not None or _had_version(repo, change.key, time)
+    if is_known and change.renamed is not None:
+        yield "registered_model.renamed", {"name": name}, {"previous_name": change.renamed[0]}
     if was is None:
-        yield f"registered_model.{'updated' if _had_version(repo, change.key, time) else 'created'}", whole, {}
+        is_more = bool(now.tags or now.description or now.owners)
+        if not is_known or change.renamed is None or is_more:
+            yield f"registered_model.{'updated' if is_known else 'created'}", whole, {}
         return
-    first = names.decode_component(change.key)
-    if (was.name or first) != (now.name or first):
-        yield "registered_model.renamed", {"name": name}, {"previous_name": was.name or first}
     for verb, data in _of_tags(was.tags, now.tags):
         yield f"registered_model_tag.{verb}", {"name": name, **data}, {}
     if (was.description, was.owners, was.extra) != (now.description, now.owners, now.extra):

@@ -18,7 +18,7 @@ from runstone.registry.history.brought import Brought, Written, find_plain_merge
 from runstone.registry.history.entry import Entry, is_forge
 from runstone.registry.history.facts import Facts
 from runstone.registry.history.joined import is_joined
-from runstone.registry.layout import Place, parse_path
+from runstone.registry.layout import Place, covered_path, parse_path
 from runstone.registry.people import (
     MAILMAP,
     Person,
@@ -68,7 +68,8 @@ def read_history(
         tip: The commit to read from, a full id; that of the registry if None.
         since: A commit of the same line, a full id: only what came after it.
         key: Only what is about one model, and the policy of all.
-        beside: Files whose commits are told, too, although they state no fact of the registry.
+        beside: Files whose commits are told, too, although they state no fact of the registry; with any, also those
+            that put something else where a file or a folder of it would be. Each is at the top.
 
     Warns:
         RecordsSkipped: A file broke its schema somewhere in history, and counts as absent there.
@@ -128,10 +129,12 @@ def _read_line(
             old_mode, new_mode, before, after, _ = token.decode().lstrip("\n:").split(" ")
             path = next(tokens).decode("utf-8", "surrogateescape")
             place = parse_path(repo.config.registry, path)
-            if path in beside:
+            if beside and (path.partition("/")[0] in beside or _is_odd(repo.config.registry, path, new_mode)):
                 entry = replace(entry, beside=(*entry.beside, path))
-            elif place is not None:
+            if place is not None:
                 edits.append(FileEdit(place, _blob(old_mode, before), _blob(new_mode, after)))
+                if not old_mode.strip("0"):
+                    entry = replace(entry, added=(*entry.added, path))
             token = next(tokens, b"")
         yield entry, edits
 
@@ -312,3 +315,10 @@ def _cuts(repo: Repository) -> set[str]:
 
 def _blob(mode: str, oid: str) -> str | None:
     return oid if mode.startswith("100") else None
+
+
+def _is_odd(registry: str, path: str, mode: str) -> bool:
+    """Whether there is something else now than a file where a fact would be, or a folder where the registry is."""
+    if not mode.strip("0"):
+        return False
+    return not mode.startswith("100") or path == registry or covered_path(registry, path) is not None

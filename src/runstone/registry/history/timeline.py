@@ -5,7 +5,7 @@ a version was made before anything was said of it.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from runstone import names
@@ -64,7 +64,8 @@ def tell(entries: Sequence[Entry], tags: Sequence[VersionTag], key: str | None =
     """
     current = _names(entries)
     runs = {(tag.key, tag.version): tag.body.run for tag in tags if tag.body is not None}
-    facts = [_of_change(entry, change) for entry in entries for change in entry.changes]
+    made = {tag.key: tag.time for tag in tags if tag.version == 1 and not tag.is_retirement}
+    facts = [_of_change(entry, change, made) for entry in entries for change in entry.changes]
     facts = [replace(f, run=runs.get((f.key, f.version))) if f.version is not None else f for f in facts]
     facts = [fact for fact in facts if key is None or fact.key == key]
     firsts: dict[tuple[str, int], int] = {}
@@ -97,22 +98,24 @@ def _of_tag(tag: VersionTag, current: dict[str, str]) -> Happening:
     return Happening(tag.time, tag.key, model, what, tag.version, run=run, tag=tag)
 
 
-def _of_change(entry: Entry, change: Change) -> Happening:
-    what, version, before, after, run = _words(change)
+def _of_change(entry: Entry, change: Change, firsts: Mapping[str, int]) -> Happening:
+    is_known = firsts.get(change.key, entry.time + 1) <= entry.time  # by a version, before it had a file
+    what, version, before, after, run = _words(change, is_known)
     return Happening(entry.time, change.key, change.model, what, version, before, after, run, entry)
 
 
-def _words(change: Change) -> tuple[str, int | None, str | None, str | None, str | None]:
+def _words(change: Change, is_known: bool) -> tuple[str, int | None, str | None, str | None, str | None]:
     match change:
         case StageChange(version=version, before=before, after=after):
             return "stage", version, _stage(before), _stage(after), None
         case AliasChange(alias=alias, before=old, after=new):
             return f"alias {alias}", new or old, _number(old), _number(new), None
+        case ModelChange(before=None, after=now) if not is_known:
+            return f"model {_verb(None, now)}", None, None, None, None
         case ModelChange(before=was, after=now):
-            if was is not None and now is not None and was.name != now.name:
-                first = names.decode_component(change.key)
-                return "model renamed", None, was.name or first, now.name or first, None
-            return f"model {_verb(was, now)}", None, None, None, None
+            if change.renamed is not None:
+                return "model renamed", None, *change.renamed, None
+            return f"model {'removed' if now is None else 'edited'}", None, None, None, None
         case NotesChange(version=version, before=was, after=now):
             a, b = was or VersionNotes(), now or VersionNotes()
             if a.description != b.description:
