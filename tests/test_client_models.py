@@ -272,3 +272,34 @@ def test_a_saved_model_that_was_logged_as_a_folder_is_a_model(client: Client, tm
     assert ["model", "more/saved"] == sorted(model.path for model in client.get_run(run_id).models)
     with pytest.raises(NotAModel):
         client.create_model_version("logged", f"runs:/{run_id}/text")
+
+
+def test_errors_carry_the_codes_of_mlflow(version: ModelVersion, client: Client) -> None:
+    """As code that was written for MLflow asks for them."""
+    calls: list[tuple[str, Callable[[], object]]] = [
+        ("RESOURCE_DOES_NOT_EXIST", lambda: client.get_registered_model("nothing")),
+        ("RESOURCE_DOES_NOT_EXIST", lambda: client.get_model_version("churn", 9)),
+        ("RESOURCE_DOES_NOT_EXIST", lambda: client.get_run("0" * 32)),
+        ("INVALID_PARAMETER_VALUE", lambda: client.get_model_version_by_alias("churn", "champion")),
+        ("INVALID_PARAMETER_VALUE", lambda: client.transition_model_version_stage("churn", 1, "Prodution")),
+        ("RESOURCE_ALREADY_EXISTS", lambda: client.create_registered_model("churn")),
+        ("RESOURCE_ALREADY_EXISTS", lambda: client.create_experiment("trees")),
+    ]
+    for code, call in calls:
+        with pytest.raises(runstone.exceptions.MlflowException) as error:
+            call()
+        assert code == error.value.error_code
+
+
+def test_the_stages_that_a_version_may_have(version: ModelVersion, client: Client) -> None:
+    """Those of MLflow, as there is no policy."""
+    assert ["None", "Staging", "Production", "Archived"] == client.get_model_version_stages("churn", 1)
+
+
+def test_a_version_that_is_retired_is_told_from_the_others(model: RunUri, client: Client) -> None:
+    """The message names those that are left."""
+    for _ in range(3):
+        client.create_model_version("churn", str(model))
+    client.delete_model_version("churn", 3)
+    with pytest.raises(runstone.errors.VersionNotFound, match=r"`churn/3`: it is retired\. The registry has 1, 2\."):
+        client.delete_model_version("churn", 3)

@@ -15,6 +15,9 @@ MAX_NAME = 500
 MAX_COMPONENT = 150
 """Bytes one component of a ref or path may have; file systems stop at 255, `.lock` and others need room."""
 
+RESERVED_KEYS = frozenset({"policy.yaml"})
+"""What stands in the folder of the registry beside the models' folders, in lower case."""
+
 _RUN_ID = r"[a-z0-9][a-z0-9._-]{0,98}[a-z0-9_-]"  # compiled by `re` when first used
 _WINDOWS_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _REF_UNSAFE = re.compile(r"[\x00-\x20\x7f~^:?*\[\\/%@<>|\"]")
@@ -67,6 +70,20 @@ def check_new_name(kind: str, name: object) -> str:
             raise InvalidName(kind, found, why)
     if found != name:
         raise InvalidName(kind, str(name), f"it is not in Unicode normal form C; write {found!r}, that is {found!a}")
+    return found
+
+
+def check_new_model(name: object) -> str:
+    """As `check_new_name`, of a model: its folder stands beside the files that the registry itself has.
+
+    Raises:
+        InvalidName: Besides, its folder would be such a file; or it begins or ends with a space.
+    """
+    found = check_new_name("model", name)
+    if found != found.strip():
+        raise InvalidName("model", found, f"it begins or ends with a space; write {found.strip()!r}")
+    if encode_component(found).lower() in RESERVED_KEYS:
+        raise InvalidName("model", found, "the registry has a file of that name")
     return found
 
 

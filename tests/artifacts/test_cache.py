@@ -158,7 +158,8 @@ def test_every_reading_notices_damage(cache: Cache, tmp_path: Path, method: str,
     found = md5(path.read_bytes())
     assert (
         f"{path} should hold the artifact bytes md5:{digest}, but its content has md5:{found}: it was damaged or "
-        f"changed, and was not used. Delete it and fetch it again: `rm -f '{path}'`, then `runstone artifacts pull`"
+        "changed, and was not used. "
+        f"Delete it and fetch it again: `rm -f '{path}'`, then `runstone artifacts pull --all`"
     ) == str(damaged.value)
     assert ["cache"] == [p.name for p in tmp_path.iterdir()]
 
@@ -170,7 +171,7 @@ def test_what_is_not_here_is_said_so(cache: Cache, method: str) -> None:
         getattr(cache, method)(["a" * 32] if method == "sync" else "a" * 32)
     assert (
         f"The artifact bytes md5:{'a' * 32} are not in the cache {cache.root}. "
-        "Fetch them from the remote: `runstone artifacts pull`"
+        "Fetch them from the remote: `runstone artifacts pull --all`"
     ) == str(missing.value)
 
 

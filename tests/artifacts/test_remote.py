@@ -175,7 +175,7 @@ def test_an_object_that_the_remote_lacks_is_named(git_repo: Path, cache: Cache, 
         remote.pull(["a" * 32], cache)
     assert (
         f"The artifact bytes md5:{'a' * 32} are not in the remote `store` ({tmp_path / 'store'}). "
-        "Push it from a clone that has it: `runstone artifacts push`"
+        "Push it from a clone that has it: `runstone artifacts push --all`"
     ) == str(missing.value)
 
 

@@ -238,6 +238,7 @@ def test_a_commit_through_pre_commit(pre_commit: Path) -> None:
 
 def test_what_is_committed_without_being_staged(pre_commit: Path) -> None:
     """`git commit -a` has an index of its own, which is the one that counts."""
+    git("tag", "churn@v2", cwd=pre_commit)
     (pre_commit / "registry" / "churn" / "stages" / "Production.yaml").write_text(
         "schema: runstone/stage/v1\nversions: [2]\n"
     )

@@ -43,7 +43,7 @@ def test_history_tells_what_happened_and_who_did_it(invoke: Invoke, line: Line) 
     last = happened[-1]
     assert ["Ann <ann@example.org>"] == last["proposed_by"]
     assert ("Bob <bob@example.org>", "#12", "run-2") == (last["merged_by"], last["request"], last["run"])
-    assert (["Bob <bob@example.org> (trailer)"], "\x1b[31mfire") == (last["approved_by"], last["bypass"])
+    assert (["Bob <bob@example.org> (merge)"], "\x1b[31mfire") == (last["approved_by"], last["bypass"])
     assert ("churn@v1", "Ann <ann@example.org>") == (happened[0]["tag"], happened[0]["registered_by"])
     table = invoke("models", "history", "churn")
     assert "alias champion (bypassed: \\x1b[31mfire)" in table.stdout

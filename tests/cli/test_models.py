@@ -12,7 +12,7 @@ from click.testing import Result
 from runstone.tracking.experiment import ensure_experiment
 from runstone.tracking.run import start_run
 from runstone.tracking.workspace import Workspace
-from tests.cli.support import complete, run_on_terminal
+from tests.cli.support import complete, run_cli, run_on_terminal
 from tests.support import git
 
 Invoke = Callable[..., Result]
@@ -46,7 +46,7 @@ def test_register_show_and_list(invoke: Invoke, model_run: str, git_repo: Path) 
     text = invoke("models", "show", "churn").stdout
     assert "aliases  champion → 1\n" in text
     listed = json.loads(invoke("models", "list", "--json").stdout)
-    assert [("churn", 2, "champion=1")] == [(one["name"], one["latest"], one["aliases"]) for one in listed]
+    assert [("churn", 2, {"champion": 1})] == [(one["name"], one["latest"], one["aliases"]) for one in listed]
     versions = invoke("models", "versions", "churn", "-c", "version,run", "-f", "version > 1")
     assert ["version", "run", "2", model_run] == versions.stdout.split()
 
@@ -205,3 +205,171 @@ def test_how_a_version_is_shared_is_told_as_it_is(model_run: str, git_repo: Path
     assert ("models:/other/1\n", there) == run("models", "copy", "churn/2", "other")
     assert ("retired churn v2\n", there) == run("models", "retire", "churn", "2")
     assert "churn@v2!" in git("tag", "--list", cwd=tmp_path / "remote.git").split()
+
+
+def test_lists_as_json_hold_maps_and_lists(invoke: Invoke, model_run: str) -> None:
+    """No text that a program would have to take apart; what is empty is empty, not null."""
+    for _ in range(2):
+        invoke("models", "register", "churn", "brave-otter-1/model")
+    (bare,) = json.loads(invoke("models", "list", "--json", "-c", "stages,aliases,tags,owners").stdout)
+    assert {"stages": {}, "aliases": {}, "tags": {}, "owners": []} == bare
+    invoke("promote", "churn", "1", "--stage", "Production")
+    invoke("models", "alias", "churn", "champion", "1")
+    invoke("models", "owners", "churn", "@growth", "kim@example.org")
+    (full,) = json.loads(invoke("models", "list", "--json", "-c", "stages,aliases,owners").stdout)
+    assert {"stages": {"Production": 1}, "aliases": {"champion": 1}, "owners": ["@growth", "kim@example.org"]} == full
+    newest, oldest = json.loads(invoke("models", "versions", "churn", "--json", "-c", "version,aliases,flavors").stdout)
+    assert {"version": 2, "aliases": [], "flavors": ["python_function"]} == newest
+    assert ["champion"] == oldest["aliases"]
+
+
+def test_owners_are_listed_and_never_removed_by_mistake(invoke: Invoke, model_run: str, git_repo: Path) -> None:
+    """With no name they are printed, and nothing is committed; --delete removes them."""
+    invoke("models", "create", "churn", "--owner", "@growth")
+    before = git("rev-parse", "HEAD", cwd=git_repo)
+    assert "@growth\n" == invoke("models", "owners", "churn").stdout
+    assert before == git("rev-parse", "HEAD", cwd=git_repo)
+    assert "not both" in invoke("models", "owners", "churn", "@other", "--delete", code=2).stderr
+    assert "churn has 0 owners\n" == invoke("models", "owners", "churn", "--delete").stdout
+    assert "" == invoke("models", "owners", "churn").stdout
+
+
+def test_a_model_may_be_called_as_a_version_is(invoke: Invoke, model_run: str, tmp_path: Path) -> None:
+    """`7` and `latest` are names in MLflow, too, and can be told from versions."""
+    for name in ("7", "latest"):
+        assert f"models:/{name}/1\n" == invoke("models", "register", name, "brave-otter-1/model").stdout
+        for at, uri in enumerate((name, f"{name}/1", f"{name}/latest", f"models:/{name}/1")):
+            invoke("models", "get", uri, str(tmp_path / f"{name}-{at}"))
+            assert (tmp_path / f"{name}-{at}" / "MLmodel").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        (" churn", "begins or ends with a space; write 'churn'"),
+        ("churn ", "begins or ends with a space; write 'churn'"),
+        ("policy.yaml", "the registry has a file of that name"),
+        ("Policy.YAML", "the registry has a file of that name"),
+    ],
+)
+def test_names_that_a_model_cannot_get(invoke: Invoke, model_run: str, git_repo: Path, name: str, why: str) -> None:
+    """Whichever way it would get it; nothing is changed."""
+    invoke("models", "create", "churn-dev")
+    before = git("show-ref", cwd=git_repo)
+    for words in (("register", name, "brave-otter-1/model"), ("create", name), ("rename", "churn-dev", name)):
+        assert why in invoke("models", *words, code=2).stderr
+    assert before == git("show-ref", cwd=git_repo)
+
+
+def test_a_version_tag_of_a_name_that_no_model_can_have(invoke: Invoke, model_run: str, git_repo: Path) -> None:
+    """Somebody pushed one: it is no model, nothing breaks, and the policy stays."""
+    invoke("models", "register", "churn", "brave-otter-1/model")
+    policy = git_repo / "registry" / "policy.yaml"
+    policy.parent.mkdir(exist_ok=True)
+    policy.write_text("schema: runstone/policy/v1\nstages: {Live: {}}\n")
+    git("add", "-A", cwd=git_repo)
+    git("commit", "-q", "-m", "A policy", cwd=git_repo)
+    body = git("cat-file", "tag", "churn@v1", cwd=git_repo).replace("churn", "policy.yaml")
+    (git_repo.parent / "tag").write_text(body + "\n")
+    tag = git("hash-object", "-w", "-t", "tag", git_repo.parent / "tag", cwd=git_repo)
+    git("update-ref", "refs/tags/policy.yaml@v1", tag, cwd=git_repo)
+    assert "name\nchurn\n" == invoke("models", "list", "-c", "name").stdout
+    assert "1" == invoke("models", "versions", "-c", "version").stdout.split()[-1]
+    for words in (("promote", "policy.yaml", "1", "--stage", "Live"), ("models", "show", "policy.yaml")):
+        assert "the registry has a file of that name" in invoke(*words, code=2).stderr
+    assert policy.is_file()
+
+
+def test_a_group_without_a_verb_shows_its_help_once(git_repo: Path) -> None:
+    """And no error: there is nothing else to say."""
+    done = run_cli("models", cwd=git_repo)
+    assert (2, 1) == (done.returncode, (done.stdout + done.stderr).count("Usage:"))
+    assert "error" not in done.stderr
+
+
+def test_a_model_that_cannot_be_had_whole_is_not_left_in_part(
+    invoke: Invoke, model_run: str, workspace: Workspace, tmp_path: Path
+) -> None:
+    """One of its files is damaged: the folder is gone, and what was there before stays."""
+    invoke("models", "register", "churn", "brave-otter-1/model")
+    for path in workspace.repo.common_dir.rglob("*"):
+        if path.is_file() and path.read_bytes() == b"\x00\x01":
+            path.chmod(0o644)
+            path.write_bytes(b"\x00\x02")
+    invoke("models", "get", "churn/1", str(tmp_path / "new"), code=1)
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "mine").write_text("mine")
+    invoke("models", "get", "churn/1", str(tmp_path / "old"), code=1)
+    assert ["mine"] == [path.name for path in (tmp_path / "old").iterdir()]
+
+
+def test_a_clone_without_the_tags_says_what_it_lacks(
+    invoke: Invoke, model_run: str, git_repo: Path, tmp_path: Path
+) -> None:
+    """A list that is empty only because this clone is shallow is no answer."""
+    invoke("models", "create", "churn")
+    invoke("models", "register", "churn", "brave-otter-1/model")
+    invoke("promote", "churn", "1", "--stage", "Production")
+    git("clone", "-q", "--depth", "1", git_repo.as_uri(), tmp_path / "clone", cwd=tmp_path)
+    lacks = "1 version that the registry names has no git tag in this clone. Bring them: `runstone pull`"
+    for words in (("list",), ("versions",), ("show", "churn")):
+        assert lacks in invoke("models", *words, repo=tmp_path / "clone").stderr
+    assert lacks not in invoke("models", "list").stderr
+
+
+def test_the_shell_completes_versions_and_places(invoke: Invoke, model_run: str, git_repo: Path) -> None:
+    """The versions of the model that the line names, its stages and aliases, and what `models get` takes."""
+    invoke("models", "register", "churn", "brave-otter-1/model")
+    invoke("models", "alias", "churn", "champion", "1")
+    assert ["1", "@champion", "latest"] == complete("runstone promote churn ", cwd=git_repo)
+    assert {"Production", "@champion"} <= set(complete("runstone models blame churn ", cwd=git_repo))
+    assert ["churn", "churn@champion", "churn/1"] == complete("runstone models get churn", cwd=git_repo)
+    assert "champion" in invoke("models", "blame", "churn", "champion").stdout
+
+
+def test_no_option_is_advised_that_the_command_lacks(invoke: Invoke, model_run: str, git_repo: Path) -> None:
+    """`models history` has no `-c`; in a pipe nothing is left out."""
+    invoke("models", "register", "churn", "brave-otter-1/model")
+    _, shown = run_on_terminal("models", "history", "churn", cwd=git_repo, columns=60)
+    assert "A pipe shows all: `| cat`" in " ".join(shown.split())
+    assert "`-c" not in shown
+
+
+def test_the_name_of_a_proposal_is_never_cut(invoke: Invoke, model_run: str, git_repo: Path) -> None:
+    """It is what `proposals show` and `merge` take."""
+    invoke("models", "register", "churn-of-all-our-customers", "brave-otter-1/model")
+    invoke("promote", "churn-of-all-our-customers", "1", "--stage", "Production", "--propose")
+    _, shown = run_on_terminal("proposals", "list", cwd=git_repo, columns=60)
+    assert "promote/churn-of-all-our-customers-v1-production" in shown
+
+
+def test_a_stage_that_the_policy_does_not_have(invoke: Invoke, model_run: str) -> None:
+    """The one that was meant is named; no file is spoken of as if it were there."""
+    invoke("models", "register", "churn", "brave-otter-1/model")
+    said = invoke("promote", "churn", "1", "--stage", "Prodution", code=2).stderr
+    assert "It has Staging, Production, Archived; a file registry/policy.yaml may name others.\n" in said
+    assert "Did you mean Production?" in said
+
+
+def test_setting_up_a_bare_repository_says_nothing_of_tracking(tmp_path: Path, invoke: Invoke) -> None:
+    """Nobody trains in one."""
+    git("init", "-q", "--bare", "bare.git", cwd=tmp_path)
+    assert "Track:" not in invoke("init", "--guard", repo=tmp_path / "bare.git").stderr
+
+
+def test_a_version_is_named_in_one_word_everywhere(invoke: Invoke, model_run: str, git_repo: Path) -> None:
+    """`churn/2`, `churn@v2`, `churn@champion`; a model that has the whole name is meant before."""
+    for _ in range(2):
+        invoke("models", "register", "churn", "brave-otter-1/model")
+    invoke("models", "alias", "churn", "champion", "1")
+    for word, number in (("churn/2", 2), ("churn@v2", 2), ("churn@champion", 1), ("churn/latest", 2)):
+        assert number == json.loads(invoke("models", "show", word, "--json").stdout)["version"]
+    assert "tagged churn v2\n" == invoke("models", "tag", "churn/2", "ok=yes").stdout
+    assert "described churn v1\n" == invoke("models", "describe", "churn@champion", "The first").stdout
+    assert "untagged churn v2\n" == invoke("models", "untag", "churn/2", "ok").stdout
+    assert "Promote churn v2 to Staging\n" == invoke("promote", "churn/2", "--stage", "Staging").stdout
+    assert "Demote churn v2 from Staging\n" == invoke("demote", "churn/2").stdout
+    assert "Name the version" in invoke("promote", "churn", "--stage", "Staging", code=2).stderr
+    invoke("models", "create", "churn/2")
+    assert "churn/2" == json.loads(invoke("models", "show", "churn/2", "--json").stdout)["name"]

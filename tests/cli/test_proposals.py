@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from tests.promotion.proposing import setup
-from tests.promotion.support import make_versions, propose, stage_file
+from tests.promotion.proposing import clone, setup
+from tests.promotion.support import make_versions, propose, stage_file, write
 from tests.support import git
 
 Invoke = Callable[..., Result]
@@ -131,3 +131,89 @@ def test_what_others_wrote_cannot_draw_on_the_screen(invoke: Invoke, git_repo: P
         assert "\x1b" not in result.stdout + result.stderr
         assert "\x07" not in result.stdout
     assert "cannot be made anew" in invoke("proposals", "refresh", "evil", code=1).stderr
+
+
+TWO = "schema: runstone/policy/v1\nstages:\n  Production: {approvals: {count: 2}}\n"
+
+
+def test_approve_and_who_did(invoke: Invoke, tmp_path: Path) -> None:
+    """Before the merge: the list, the page and JSON tell who; the step is that of whoever looks; then Ann is tidied."""
+    ann, rae, remote = setup(tmp_path, {"registry/policy.yaml": TWO})
+    invoke("promote", "churn", "1", "--stage", "Production", "--message", "Better on all\nsegments", repo=ann)
+    bob = clone(remote, "bob")
+    own = invoke("proposals", "show", "churn", repo=ann).stderr
+    assert f"It is yours: somebody else approves it, `runstone proposals approve {BRANCH!r}`, or merges it." in own
+    done = invoke("proposals", "approve", "churn", "-m", "Fine", repo=bob)
+    assert "approved: churn v1: None → Production\n" == done.stdout
+    assert "2 approvals are needed and 1 counts: nobody else approved it. Whoever merges it approves it" in done.stderr
+    assert "approved already" in invoke("proposals", "approve", "churn", repo=bob).stdout
+    assert "Ann     Bob " in invoke("proposals", "list", repo=rae).stdout
+    shown = invoke("proposals", "show", "churn", repo=rae)
+    assert "approved  Bob\n" in shown.stdout
+    assert "<!--" not in shown.stdout
+    assert "<details>" not in shown.stdout
+    assert f"merge it: `runstone proposals merge {BRANCH!r}`" in shown.stderr
+    (listed,) = json.loads(invoke("proposals", "list", "--json", repo=rae).stdout)
+    assert ["bob@example.org"] == [each["mail"] for each in listed["approved"]]
+    invoke("proposals", "merge", "churn", repo=rae)
+    tidied = invoke("proposals", "list", repo=ann)
+    assert f"Removed here, as they were merged: {BRANCH}" in tidied.stderr
+    assert "" == git("branch", "--list", "promote/*", cwd=ann)
+    git("pull", "-q", cwd=ann)
+    (told,) = [
+        each for each in json.loads(invoke("models", "history", "churn", "--json", repo=ann).stdout) if each["to"]
+    ]
+    assert "Better on all segments" == told["why"]
+    assert ["Bob <bob@example.org> (review)", "Rae <rae@example.org> (merge)"] == sorted(told["approved_by"])
+
+
+def test_a_proposal_that_cannot_pass_is_not_offered_for_merging(invoke: Invoke, tmp_path: Path) -> None:
+    """Gates fail: what to do is to close it; set aside by whom the policy lets, the headline says so."""
+    gates = "gates: [{metric: {name: auc, at_least: 0.9}}]"
+    policy = f"schema: runstone/policy/v1\nstages:\n  Production:\n    {gates}\n    bypass: [ann@example.org]\n"
+    ann, rae, _ = setup(tmp_path, {"registry/policy.yaml": policy})
+    invoke("promote", "churn", "1", "--stage", "Production", repo=ann)
+    shown = invoke("proposals", "show", "churn", repo=rae)
+    assert f"As it is, it cannot be merged: see above. Close it: `runstone proposals close {BRANCH!r}`" in shown.stderr
+    assert "Files and gates: fail." in shown.stdout
+    invoke("promote", "churn", "1", "--stage", "Production", "--bypass", "On fire", repo=ann)
+    assert "Files and gates: pass, with gates set aside." in invoke("proposals", "show", "churn", repo=rae).stdout
+
+
+def test_a_failing_gate_offers_only_what_the_policy_lets(invoke: Invoke, git_repo: Path) -> None:
+    """Where nobody may set gates aside, `--bypass` is no way out."""
+    make_versions(git_repo, 1)
+    gates = "gates: [{metric: {name: auc, at_least: 0.9}}]"
+    write(git_repo, {"registry/policy.yaml": f"schema: runstone/policy/v1\nstages: {{Production: {{{gates}}}}}\n"}, "P")
+    said = invoke("promote", "churn", "1", "--stage", "Production", code=1).stderr
+    assert "The policy lets nobody set gates aside" in said
+    assert "--bypass" not in said
+
+
+def test_edits_are_proposed_where_the_branch_is_protected(invoke: Invoke, tmp_path: Path) -> None:
+    """Descriptions, owners, cards and files, each by one option or command; what is made later is pushed by refresh."""
+    ann, rae, remote = setup(tmp_path)
+    before = git("rev-parse", "main", cwd=ann)
+    said = invoke("models", "describe", "churn", "Who leaves", "--propose", "-m", "Asked for", repo=ann).stdout
+    assert said.startswith("proposed: Describe churn\nedit/churn-")
+    assert "proposed: Create the model late" in invoke("models", "create", "late", "--propose", repo=ann).stdout
+    assert before == git("rev-parse", "main", cwd=ann)
+    plain = invoke("models", "owners", "churn", "kim@example.org", repo=ann).stderr
+    assert "Where `main` takes no pushes from you, have such an edit reviewed: the same with `--propose`" in plain
+    git("reset", "-q", "--hard", "origin/main", cwd=ann)
+    (ann / "runstone.yaml").write_text("promotion: direct\n")
+    invoke("proposals", "open", str(ann / "runstone.yaml"), "--no-push", repo=ann)
+    assert "proposed: Change runstone.yaml" in invoke("proposals", "refresh", "edit/rules", repo=ann).stdout
+    assert "proposed already" in invoke("proposals", "refresh", "edit/rules", repo=ann).stdout
+    assert "merged into origin/main" in invoke("proposals", "merge", "late", repo=rae).stdout
+    assert "registry/late/model.yaml" in git("ls-tree", "-r", "--name-only", "main", cwd=remote)
+
+
+def test_a_remote_that_keeps_branches_is_no_failure(invoke: Invoke, tmp_path: Path) -> None:
+    """One line that says why the branch is still there."""
+    ann, rae, remote = setup(tmp_path)
+    invoke("promote", "churn", "1", "--stage", "Production", repo=ann)
+    git("config", "receive.denyDeletes", "true", cwd=remote)
+    said = invoke("proposals", "merge", "churn", repo=rae).stderr
+    assert f"`origin` keeps the branch `{BRANCH}`, which is of no more use: deletion prohibited" in said
+    assert "\\n" not in said

@@ -75,11 +75,11 @@ def test_digests_are_held_against_the_file_whatever_the_caller_allows(tmp_path: 
         Trust({"w": recorded}, allow_pickle=allowed).read_code(tmp_path, "w")
     assert (
         f"The model folder {tmp_path}: `w` has md5 {found}, but {recorded} was recorded, so the model was not loaded. "
-        "Delete the folder and get it again: `runstone artifacts pull`"
+        "Delete the folder and get it again: `runstone artifacts pull --all`"
     ) == str(error.value)
     with pytest.raises(ModelFileChanged) as error:
         Trust({}, allow_pickle=allowed).read_code(tmp_path, "w")
     assert (
         f"The model folder {tmp_path}: `w` is no recorded file, so the model was not loaded. "
-        "Delete the folder and get it again: `runstone artifacts pull`"
+        "Delete the folder and get it again: `runstone artifacts pull --all`"
     ) == str(error.value)

@@ -24,7 +24,7 @@ from runstone.registry.state import ModelState
 from runstone.registry.version import ModelVersion, register_version
 from runstone.tracking.workspace import Workspace
 from runstone.uris import RunUri
-from tests.registry.support import log_model
+from tests.registry.support import log_model, seal_row
 from tests.support import git, make_repository, run_python
 
 FILE = "registry/churn/aliases/champion.yaml"
@@ -42,7 +42,7 @@ def test_an_alias_is_one_commit_of_one_file(workspace: Workspace, version: Model
     assert ["schema: runstone/alias/v1", "version: 1"] == [line for line in lines if not line.startswith("#")]
     assert [f"A\t{FILE}"] == git("diff-tree", "-r", "--name-status", "HEAD~", "HEAD", cwd=git_repo).splitlines()
     tag = git("rev-parse", "refs/tags/churn@v1", cwd=git_repo)
-    trailers = f"Model: churn\nVersion: 1\nTag: {tag}\nAlias: champion"
+    trailers = f"Model: churn\nVersion: 1\nTag: {tag}\n{seal_row(git_repo, 'churn@v1')}Alias: champion"
     assert ["Point churn@champion at v1", trailers, ""] == [
         git("log", "-1", "--format=%s", cwd=git_repo),
         git("log", "-1", "--format=%(trailers:only)", cwd=git_repo).strip(),

@@ -142,8 +142,8 @@ def test_a_remote_that_is_away(team: Team) -> None:
     assert "does not appear to be a git repository" in "\n".join(said)
     assert (
         "Nothing was changed. Try again when it can be reached. Ask for the version by a request that is reviewed: "
-        "`runstone register 'churn' --run RUN --propose`; or give numbers in each clone, and send the versions with a "
-        "later sync: `versions: local` in runstone.yaml"
+        "`runstone register 'churn' --run RUN --propose --no-push`; or give numbers in each clone, and send the "
+        "versions with a later sync: `versions: local` in runstone.yaml"
     ) == last
     assert ["churn@v1"] == tags(ann)
     away.rename(team.remote)

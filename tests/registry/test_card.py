@@ -71,7 +71,7 @@ def test_a_card_is_filled_from_the_run(workspace: Workspace, tmp_path: Path, git
     assert "| `auc` | 0.91 | 0 |" in found["Evaluation"]
     assert "| `depth` | `3` |" in found["churn"]
     assert "model = runstone.pyfunc.load_model('models:/churn/1')" in found["How to use"]
-    assert 'Inputs: `[{"name": "age"}]`' in found["How to use"]
+    assert "Inputs:\n\n| Name | Type |  |\n| --- | --- | --- |\n| `age` |  |  |" in found["How to use"]
     assert ("Fill the model card of churn", "") == (
         git("log", "-1", "--format=%s", cwd=git_repo),
         git("status", "--porcelain", cwd=git_repo),

@@ -24,6 +24,7 @@ from runstone.registry.version import (
 from runstone.tracking.sync import sync
 from runstone.tracking.workspace import Workspace
 from runstone.uris import RunUri
+from tests.registry.support import seal_row
 from tests.sharing import Team, register
 from tests.support import git
 
@@ -84,7 +85,8 @@ def test_it_leaves_its_stage_and_its_aliases(
     assert int(before) + 1 == int(git("rev-list", "--count", "main", cwd=git_repo))
     tag = git("rev-parse", "refs/tags/churn@v1", cwd=git_repo)
     message = git("log", "-1", "--format=%B", "main", cwd=git_repo).strip()
-    assert f"Retire churn v1\n\nModel: churn\nVersion: 1\nTag: {tag}" == message
+    seal = seal_row(git_repo, "churn@v1").rstrip()
+    assert f"Retire churn v1\n\nModel: churn\nVersion: 1\nTag: {tag}\n{seal}" == message
     assert "" == git("status", "--porcelain", cwd=git_repo)
 
 

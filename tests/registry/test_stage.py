@@ -21,6 +21,7 @@ from runstone.registry.state import ModelState, read_model_state
 from runstone.registry.version import ModelVersion, register_version
 from runstone.tracking.workspace import Workspace
 from runstone.uris import ModelUri, RunUri
+from tests.registry.support import seal_row
 from tests.support import git
 
 
@@ -102,7 +103,8 @@ def test_a_version_is_in_one_stage(workspace: Workspace, model: RunUri, git_repo
     set_stage(workspace.repo, "churn", 3, "PRODUCTION", archive_existing=True)
     assert {"Production": (3,), "Archived": (1, 2)} == stages(workspace)
     tag = git("rev-parse", "refs/tags/churn@v3", cwd=git_repo)
-    trailers = f"Model: churn\nVersion: 3\nTag: {tag}\nStage: Production\nReplaces: 1\nReplaces: 2"
+    seal = seal_row(git_repo, "churn@v3")
+    trailers = f"Model: churn\nVersion: 3\nTag: {tag}\n{seal}Stage: Production\nReplaces: 1\nReplaces: 2"
     assert f"Promote churn v3 to Production\n\n{trailers}" == git("log", "-1", "--format=%B", cwd=git_repo).strip()
     tip = git("rev-parse", "main", cwd=git_repo)
     set_stage(workspace.repo, "churn", 3, "Production")

@@ -370,12 +370,12 @@ class Cache:
     def _check(self, digest: str, found: str) -> None:
         if found != digest.removesuffix(DIR):
             path = self.path(digest)
-            step = f"Delete it and fetch it again: `rm -f '{path}'`, then `runstone artifacts pull`"
+            step = f"Delete it and fetch it again: `rm -f '{path}'`, then `runstone artifacts pull --all`"
             raise ArtifactCorrupt(digest, str(path), found, step)
 
     def _missing(self, digest: str) -> ArtifactMissing:
         return ArtifactMissing(
-            digest, f"the cache {self.root}", "Fetch them from the remote: `runstone artifacts pull`"
+            digest, f"the cache {self.root}", "Fetch them from the remote: `runstone artifacts pull --all`"
         )
 
 

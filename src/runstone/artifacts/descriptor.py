@@ -148,5 +148,5 @@ def _check_no_clash(ordered: list[str]) -> None:
 
 def _bad_listing(where: str, problem: str) -> RecordInvalid:
     return RecordInvalid(
-        where, problem, next_step="Log the artifacts again, or fetch them anew: `runstone artifacts pull`"
+        where, problem, next_step="Log the artifacts again, or fetch them anew: `runstone artifacts pull --all`"
     )

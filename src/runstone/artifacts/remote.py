@@ -329,7 +329,7 @@ class Remote:
             hint = "Give it credentials that may do so, in the environment or with `dvc remote modify --local`."
             return self._failed(f"it could not be {done}, access was refused ({text})", f"{hint} {again}")
         if isinstance(error, FileNotFoundError) and digest is not None and cache is not None:
-            step = "Push it from a clone that has it: `runstone artifacts push`"
+            step = "Push it from a clone that has it: `runstone artifacts push --all`"
             return ArtifactMissing(digest, f"the remote `{self.name}` ({self.url})", step)
         return self._failed(
             f"it could not be {done} ({text})",

@@ -11,6 +11,7 @@ from runstone.errors import (
     RunNotFound,
     RunstoneError,
     StageNotFound,
+    UnknownStage,
 )
 
 if TYPE_CHECKING:
@@ -33,11 +34,14 @@ def advise(error: RunstoneError, session: "Session") -> str:
         from runstone.index.near import near_experiments
 
         return _with_near(text, near_experiments(session.light_repo, error.name))
-    if isinstance(error, ModelNotFound | AliasNotFound | StageNotFound):
+    named = {ModelNotFound: "name", AliasNotFound: "alias", StageNotFound: "stage", UnknownStage: "stage"}
+    if isinstance(error, ModelNotFound | AliasNotFound | StageNotFound | UnknownStage) and type(error) in named:
         from difflib import get_close_matches  # here: a list of runs needs none
 
-        named = {ModelNotFound: "name", AliasNotFound: "alias", StageNotFound: "stage"}[type(error)]
-        return _with_near(text, get_close_matches(getattr(error, named), error.known[:1000], cutoff=0.7))
+        near = get_close_matches(getattr(error, named[type(error)]), error.known[:1000], cutoff=0.7)
+        if type(error) is ModelNotFound and not near and (absent := absent_versions(session.light_repo)):
+            return f"{text}\n{absent}"
+        return _with_near(text, near)
     return text
 
 
@@ -47,6 +51,22 @@ def absent_branch(repo: "Repository") -> str | None:
     if not has_remote or repo.runs_tip() is not None:
         return None
     return f"This clone does not have the branch {repo.config.branch}. Bring it: `runstone pull`"
+
+
+def absent_versions(repo: "Repository", key: str | None = None) -> str | None:
+    """What to say where files of the registry name versions whose git tags this clone lacks, as a shallow one may.
+
+    Args:
+        repo: The repository.
+        key: A model; all if None.
+    """
+    from runstone.registry.present import absent_versions
+
+    count = sum(map(len, absent_versions(repo, key).values()))
+    if not count:
+        return None
+    what = "1 version that the registry names has" if count == 1 else f"{count} versions that the registry names have"
+    return f"{what} no git tag in this clone. Bring them: `runstone pull`"
 
 
 def say_unknown_fields(

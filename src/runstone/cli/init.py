@@ -81,7 +81,17 @@ def init(
         hint(f"Read them, then keep them: `git add {' '.join(written)} && git commit`")
     if done.branch_begun or done.remote_written:
         session.say_share()
-    hint("Track: `import runstone`, or from a shell: `runstone log -p lr=0.1 -m loss=0.4`")
+    if remote is not None and not _has_dvc():
+        hint("To send artifacts there, `dvc` is needed: `pip install 'runstone[dvc]'`")
+    if done.repo.work_tree is not None:  # a bare one is where others push to
+        hint("Track: `import runstone`, or from a shell: `runstone log -p lr=0.1 -m loss=0.4`")
+
+
+def _has_dvc() -> bool:
+    """Whether the library that artifacts are sent by is installed."""
+    from importlib.util import find_spec
+
+    return find_spec("dvc") is not None
 
 
 def _write_files(repo: "Repository", ci: "System | None", *, codeowners: bool, guard: bool, force: bool) -> list[str]:
@@ -106,5 +116,5 @@ def _write_files(repo: "Repository", ci: "System | None", *, codeowners: bool, g
         else:
             click.echo(f"{'wrote' if each.state == 'written' else 'as it should be:'} {each.path}")
     if why_none is not None:
-        hint(f"CODEOWNERS was not written. {why_none} Then: `runstone init --codeowners`")
+        hint(f"CODEOWNERS was not written. {str(why_none).rstrip('.')}. Then: `runstone init --codeowners`")
     return [each.path for each in files if each.state == "written"]

@@ -9,13 +9,15 @@ import click
 
 from runstone.cli.command import command
 from runstone.cli.output import Form, clean, emit_json, json_option
-from runstone.cli.promote import changing
+from runstone.cli.promote import asking, changing, say_outcome
 from runstone.cli.session import MODEL, Session, pass_session
 
 if TYPE_CHECKING:
     from runstone.promotion.proposals.propose import Options, Outcome
 
 _NUMBER = click.IntRange(min=1)
+PROPOSE = click.option("--propose", is_flag=True, help="Have it reviewed, as where nobody may push the branch.")
+WHY = click.option("-m", "--message", "why", metavar="WHY", help="With --propose: why; it stands in the commit.")
 _VERSION = click.option("--version", "number", type=_NUMBER, metavar="N", help="Of this version, not of the model.")
 
 
@@ -26,20 +28,40 @@ def _of_model(function: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @click.argument("name", metavar="MODEL", type=MODEL)
+    @PROPOSE
+    @WHY
     @pass_session
     @functools.wraps(function)
-    def with_model(session: Session, /, **given: Any) -> None:
+    def with_model(session: Session, /, *, propose: bool, why: str | None, **given: Any) -> None:
+        if given["number"] is None:
+            from runstone.cli.pairs import part_version
+
+            given["name"], given["number"] = part_version(session, given["name"])
+        if propose:
+            propose_edit(session, lambda: function(session, **given), why)
+            return
         click.echo(clean(function(session, **given)))
-        _say_share(session)
+        say_share(session)
 
     return with_model
+
+
+def propose_edit(session: Session, edit: "Callable[[], object]", why: str | None, form: Form = "table") -> None:
+    """Propose what an edit would commit, and tell so."""
+    from runstone.promotion.proposals.propose import Options
+
+    with asking() as tell:
+        outcome = session.client.propose_edit(edit, message=why, options=Options(progress=tell))
+    say_outcome(session, outcome, form)
 
 
 def whole_uri(text: str) -> str:
     """`churn/3`, `churn@champion`, `churn` (the latest) or a URI → the URI."""
     if ":/" in text:
         return text
-    return f"models:/{text}" if "@" in text or text.rpartition("/")[2].isdigit() else f"models:/{text}/latest"
+    name, _, last = text.rpartition("/")
+    is_whole = "@" in text or (name and (last.isdigit() or last == "latest"))  # a model may be called 7
+    return f"models:/{text}" if is_whole else f"models:/{text}/latest"
 
 
 @command(
@@ -54,10 +76,19 @@ def whole_uri(text: str) -> str:
 @click.option("--description", help="What it is for.")
 @click.option("-t", "--tag", "tags", metavar="KEY=VALUE", multiple=True, help="A tag; may be repeated.")
 @click.option("--owner", "owners", multiple=True, help="Who answers for it; may be repeated.")
+@PROPOSE
+@WHY
 @json_option
 @pass_session
 def create(
-    session: Session, name: str, description: str | None, tags: Sequence[str], owners: Sequence[str], form: Form
+    session: Session,
+    name: str,
+    description: str | None,
+    tags: Sequence[str],
+    owners: Sequence[str],
+    propose: bool,
+    why: str | None,
+    form: Form,
 ) -> None:
     """Make a registered model: one commit on the default branch.
 
@@ -67,12 +98,18 @@ def create(
     from runstone.cli.pairs import parse_pairs
     from runstone.registry.model_edits import create_model
 
-    model = create_model(session.workspace, name, parse_pairs(tags), description, owners=owners)
+    pairs = parse_pairs(tags)
+    if propose:
+        propose_edit(
+            session, lambda: create_model(session.workspace, name, pairs, description, owners=owners), why, form
+        )
+        return
+    model = create_model(session.workspace, name, pairs, description, owners=owners)
     if form == "json":
         emit_json({"done": "created", **model_document(model)})
     else:
         click.echo(model.name)
-    _say_share(session)
+    say_share(session)
 
 
 @command(
@@ -88,7 +125,7 @@ def create(
 @click.argument("text")
 @_VERSION
 def describe(session: Session, name: str, text: str, number: int | None) -> str:
-    """Set the description of MODEL, or of one of its versions: one commit on the default branch."""
+    """Set the description of MODEL, or of MODEL/VERSION: one commit on the default branch."""
     if number is None:
         session.client.update_registered_model(name, text)
     else:
@@ -101,17 +138,32 @@ def describe(session: Session, name: str, text: str, number: int | None) -> str:
     short_help="Say who answers for MODEL.",
     examples="""
     runstone models owners churn kim@example.org @growth
-    runstone models owners churn                     nobody
+    runstone models owners churn                     who they are
+    runstone models owners churn --delete            nobody
     """,
 )
-@_of_model
+@click.argument("name", metavar="MODEL", type=MODEL)
 @click.argument("owners", nargs=-1)
-def owners(session: Session, name: str, owners: Sequence[str]) -> str:
-    """Set the owners of MODEL, in place of those it has: names, mail addresses, teams."""
+@click.option("--delete", is_flag=True, help="Remove all of them.")
+@PROPOSE
+@WHY
+@pass_session
+def owners(session: Session, name: str, owners: Sequence[str], delete: bool, propose: bool, why: str | None) -> None:
+    """Set the owners of MODEL, in place of those it has: names, mail addresses, teams. With none, print them."""
     from runstone.registry.model_edits import set_owners
 
+    if delete and owners:
+        raise click.UsageError("Name the owners, or give --delete, not both.")
+    if not owners and not delete:
+        for owner in session.client.get_registered_model(name).owners:
+            click.echo(clean(owner))
+        return
+    if propose:
+        propose_edit(session, lambda: set_owners(session.workspace, name, owners), why)
+        return
     set_owners(session.workspace, name, owners)
-    return f"{name} has {len(owners)} owner{'' if len(owners) == 1 else 's'}"
+    click.echo(clean(f"{name} has {len(owners)} owner{'' if len(owners) == 1 else 's'}"))
+    say_share(session)
 
 
 @command(
@@ -119,14 +171,14 @@ def owners(session: Session, name: str, owners: Sequence[str]) -> str:
     short_help="Set tags of MODEL, or of a version of it.",
     examples="""
     runstone models tag churn risk=low team=growth
-    runstone models tag churn validated=yes --version 3
+    runstone models tag churn/3 validated=yes        also: churn, --version 3
     """,
 )
 @_of_model
 @click.argument("tags", metavar="KEY=VALUE...", nargs=-1, required=True)
 @_VERSION
 def tag(session: Session, name: str, tags: Sequence[str], number: int | None) -> str:
-    """Set tags of MODEL, or of one of its versions: one commit on the default branch."""
+    """Set tags of MODEL, or of MODEL/VERSION: one commit on the default branch."""
     from runstone.cli.pairs import parse_pairs
     from runstone.registry.model_edits import set_model_tags
     from runstone.registry.notes import set_version_tags
@@ -151,7 +203,7 @@ def tag(session: Session, name: str, tags: Sequence[str], number: int | None) ->
 @click.argument("keys", metavar="KEY...", nargs=-1, required=True)
 @_VERSION
 def untag(session: Session, name: str, keys: Sequence[str], number: int | None) -> str:
-    """Remove tags of MODEL, or of one of its versions: one commit on the default branch."""
+    """Remove tags of MODEL, or of MODEL/VERSION: one commit on the default branch."""
     from runstone.registry.model_edits import delete_model_tags
     from runstone.registry.notes import delete_version_tags
 
@@ -201,7 +253,7 @@ def retire(session: Session, name: str, number: int, reason: str | None) -> None
     click.echo(f"retired {version.name} v{version.version}")
     session.say_share_tag(f"{version.key}@v{version.version}!")
     if version.aliases or version.current_stage != "None":  # it was taken from there by a commit
-        _say_share(session)
+        say_share(session)
 
 
 @command(
@@ -270,7 +322,15 @@ def _shown(name: str, number: int | None) -> str:
     return name if number is None else f"{name} v{number}"
 
 
-def _say_share(session: Session) -> None:
+def say_share(session: Session) -> None:
+    """Tell how a commit on the default branch is shared, and what to do where that is protected."""
+    from runstone.cli.output import hint
+    from runstone.git.transport import find_remote
+    from runstone.promotion.proposals.direct import reviews
     from runstone.registry.branch import default_branch
 
-    session.say_share(default_branch(session.workspace.repo))
+    repo = session.workspace.repo
+    branch = default_branch(repo)
+    session.say_share(branch)
+    if find_remote(repo) is not None and reviews(repo):
+        hint(f"Where `{branch}` takes no pushes from you, have such an edit reviewed: the same with `--propose`")

@@ -19,7 +19,7 @@ from runstone.cli.output import (
     hint,
     json_option,
 )
-from runstone.cli.session import MODEL, Session, pass_session
+from runstone.cli.session import MODEL, PLACE, Session, pass_session
 
 if TYPE_CHECKING:
     from runstone.git.repository import Repository
@@ -40,6 +40,7 @@ _COLUMNS = [
     Column("merged by", yields=2),
     Column("approved by"),
     Column("request", yields=1),
+    Column("why", yields=5),
     Column("run", "id", yields=4),
     Column("commit", "id", yields=3),
 ]
@@ -139,7 +140,7 @@ def at(session: Session, when: str, name: str | None, form: Form) -> None:
     """,
 )
 @click.argument("name", metavar="MODEL", type=MODEL)
-@click.argument("place", metavar="[STAGE|@ALIAS]", required=False)
+@click.argument("place", metavar="[STAGE|@ALIAS]", type=PLACE, required=False)
 @json_option
 @pass_session
 def blame(session: Session, name: str, place: str | None, form: Form) -> None:
@@ -156,7 +157,8 @@ def blame(session: Session, name: str, place: str | None, form: Form) -> None:
     holdings = find_blame(repo, model, found)
     if place is not None:
         known = sorted({each.place for each in holdings})
-        holdings = [each for each in holdings if place.lower() == each.place.lower()]
+        here = [each for each in holdings if place.lower() == each.place.lower()]
+        holdings = here or [each for each in holdings if f"@{place}".lower() == each.place.lower()]
         if not holdings:
             raise click.UsageError(
                 f"Nothing of {model.name} is in {place!r}. It holds: {', '.join(known) or 'nothing'}."
@@ -195,7 +197,7 @@ def say_cut(repo: "Repository", found: "History") -> None:
     """Tell that this clone does not have all of the history, or of what CI noted of it."""
     if found.is_cut:
         hint("The history is cut here, since this clone is shallow. Fetch the rest: `git fetch --unshallow`")
-    if not all(entry.approvers for entry in found.entries):
+    if not all(entry.approvers for entry in found.entries if entry.is_merge or entry.request):
         say_notes(repo)
 
 
@@ -211,13 +213,14 @@ def say_notes(repo: "Repository") -> None:
 
 def _entry_document(entry: "Entry | None") -> dict[str, Any]:
     if entry is None:
-        return {"proposed_by": [], "merged_by": None, "approved_by": [], "request": None, "bypass": None}
+        return {"proposed_by": [], "merged_by": None, "approved_by": [], "request": None, "bypass": None, "why": None}
     return {
         "proposed_by": [_person(person) for person in entry.proposers],
         "merged_by": str(entry.merger) if entry.merger is not None else None,
         "approved_by": [f"{each.person} ({each.how})" for each in entry.approvers],
         "request": entry.request,
         "bypass": entry.bypass,
+        "why": entry.why,
     }
 
 
@@ -245,6 +248,7 @@ def _row(happened: "Happening") -> list[Any]:
         if entry is not None
         else None,
         entry.request if entry is not None else None,
+        entry.why if entry is not None else None,
         happened.run,
         entry.commit[:12] if entry is not None else None,
     ]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runstone.cli.output import Column, Form, emit, format_iso, split_columns
+from runstone.cli.output import Column, Form, emit, emit_json, format_iso, split_columns
 
 if TYPE_CHECKING:
     from runstone.registry.model import RegisteredModel
@@ -68,6 +68,23 @@ def model_values(model: "RegisteredModel") -> dict[str, Any]:
     }
 
 
+def model_row(model: "RegisteredModel") -> dict[str, Any]:
+    """A model as the columns of a list are in JSON: what is more than one is a map or a list."""
+    values = model_values(model)
+    return values | {
+        "stages": {
+            each.current_stage: each.version
+            for each in sorted(model.latest_versions, key=lambda version: version.current_stage)
+            if each.current_stage != "None"
+        },
+        "aliases": dict(sorted(model.aliases.items())),
+        "tags": model.tags,
+        "owners": list(model.owners),
+        "description": model.description,
+        **{name: None if values[name] is None else format_iso(values[name]) for name in ("created", "updated")},
+    }
+
+
 def model_document(model: "RegisteredModel") -> dict[str, Any]:
     """A model as JSON."""
     created, updated = model.creation_timestamp, model.last_updated_timestamp
@@ -119,7 +136,11 @@ def version_document(version: "ModelVersion") -> dict[str, Any]:
 
 
 def print_versions(found: "Sequence[ModelVersion]", columns: Sequence[str], form: Form) -> None:
-    """Versions as the form says."""
+    """Versions as the form says; in JSON what is more than one is a map or a list."""
+    if form == "json":
+        documents = map(version_document, found)
+        emit_json([{name: document[name] for name in columns} for document in documents])
+        return
     rows = [[values[name] for name in columns] for values in map(version_values, found)]
     emit([VERSION_COLUMNS[name] for name in columns], rows, form, empty="There are no such versions.")
 

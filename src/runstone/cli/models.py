@@ -17,6 +17,7 @@ from runstone.cli.model_rows import (
     VERSION_COLUMNS,
     chosen,
     model_document,
+    model_row,
     model_values,
     print_versions,
 )
@@ -28,12 +29,13 @@ from runstone.cli.output import (
     emit_json,
     format_iso,
     heading,
+    hint,
     hint_more,
     json_option,
     list_options,
 )
 from runstone.cli.register import register
-from runstone.cli.session import ALIAS, MODEL, Session, pass_session
+from runstone.cli.session import ALIAS, MODEL, VERSION_URI, Session, pass_session
 
 if TYPE_CHECKING:
     from runstone.registry.model import RegisteredModel
@@ -80,9 +82,13 @@ def list_(
         if token is None or len(found) == limit:
             break
     names = chosen(columns, USUAL_MODEL, MODEL_COLUMNS, "Models")
-    rows = [[values[name] for name in names] for values in map(model_values, found)]
-    emit([MODEL_COLUMNS[name] for name in names], rows, form, empty="There are no such models.")
+    if form == "json":
+        emit_json([{name: values[name] for name in names} for values in map(model_row, found)])
+    else:
+        rows = [[values[name] for name in names] for values in map(model_values, found)]
+        emit([MODEL_COLUMNS[name] for name in names], rows, form, empty="There are no such models.")
     _say_cut(token, limit, form)
+    _say_absent(session)
 
 
 @models.command(
@@ -112,6 +118,7 @@ def versions(
         session.client.get_registered_model(name)  # so that a name nobody registered is an error, not an empty list
     print_versions(page, chosen(columns, USUAL_VERSION, VERSION_COLUMNS, "Versions"), form)
     _say_cut(page.token, limit, form)
+    _say_absent(session, name)
 
 
 @models.command(
@@ -142,6 +149,7 @@ def search(
     page = session.client.search_model_versions(both, limit or 200_000, list(sort))
     print_versions(page, chosen(columns, USUAL_VERSION, VERSION_COLUMNS, "Versions"), form)
     _say_cut(page.token, limit, form)
+    _say_absent(session)
 
 
 @models.command(
@@ -149,6 +157,7 @@ def search(
     short_help="Show MODEL: its stages, aliases and versions.",
     examples="""
     runstone models show churn
+    runstone models show churn/3                one version; also churn@champion
     runstone models show churn --json
     """,
 )
@@ -156,13 +165,23 @@ def search(
 @json_option
 @pass_session
 def show(session: Session, name: str, form: Form) -> None:
-    """Show a model: what is said of it, its stages and aliases, and its versions."""
+    """Show a model: what is said of it, its stages and aliases, and its versions; of MODEL/VERSION, that version."""
+    from runstone.cli.pairs import part_version
     from runstone.registry.version import list_versions
 
+    name, number = part_version(session, name)
+    if number is not None:
+        document = version_document(session.client.get_model_version(name, number))
+        if form == "json":
+            emit_json(document)
+        else:
+            emit_facts((key, value) for key, value in document.items() if value not in ({}, []))
+        return
     model = session.client.get_registered_model(name)
     found = list_versions(session.workspace.repo, name)
     if form == "json":
         emit_json(model_document(model) | {"versions": [version_document(version) for version in found]})
+        _say_absent(session, name)
         return
     created = model.creation_timestamp
     stages = sorted((each.current_stage, each.version) for each in found if each.current_stage != "None")
@@ -181,6 +200,7 @@ def show(session: Session, name: str, form: Form) -> None:
         emit_facts((f"  {key}", value) for key, value in sorted(model.tags.items()))
     heading("versions")
     print_versions(found, [name for name in USUAL_VERSION if name != "model"], "table")
+    _say_absent(session, name)
 
 
 @models.command(
@@ -222,7 +242,7 @@ def alias(session: Session, name: str, alias: str, version: int | None, delete: 
     runstone models get churn out               the latest version
     """,
 )
-@click.argument("uri")
+@click.argument("uri", type=VERSION_URI)
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @pass_session
 def get(session: Session, uri: str, folder: Path) -> None:
@@ -236,8 +256,31 @@ def get(session: Session, uri: str, folder: Path) -> None:
     resolved = resolve(session.workspace, whole_uri(uri))
     is_file = [entry.path for entry in resolved.entries] == [resolved.path]
     strip = resolved.path.rpartition("/")[0] if is_file else resolved.path
-    session.workspace.artifacts.fetch(resolved.entries, folder, strip=strip)
+    before = {path for path in (folder, *folder.rglob("*")) if path.exists()}
+    try:
+        session.workspace.artifacts.fetch(resolved.entries, folder, strip=strip)
+    except BaseException:  # half a model is worse than none, also where somebody pressed ctrl-C
+        _take_back(folder, before)
+        raise
     click.echo(str(folder))
+
+
+def _take_back(folder: Path, before: set[Path]) -> None:
+    """Remove what was put into a folder, and the folder itself if it was not there before."""
+    for path in sorted((folder, *folder.rglob("*")), reverse=True):
+        if path not in before and path.exists():
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _say_absent(session: Session, name: str | None = None) -> None:
+    """Say, on standard error, that a list lacks versions whose git tags are not here."""
+    from runstone.cli.advice import absent_versions
+    from runstone.registry.model import find_key
+
+    repo = session.workspace.repo
+    absent = absent_versions(repo, None if name is None else find_key(repo, name))
+    if absent is not None:
+        hint(absent)
 
 
 def _say_cut(token: str | None, limit: int | None, form: Form) -> None:

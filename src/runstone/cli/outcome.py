@@ -73,6 +73,9 @@ def _outcome(command: click.Command, arguments: list[str], extra: Mapping[str, A
         sys.stdout.flush()
     except click.exceptions.Exit as done:
         return _flushed(done.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()  # its message is the whole help
+        return error.exit_code
     except click.UsageError as error:
         _say_usage(error)
         return error.exit_code

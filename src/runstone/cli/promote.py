@@ -8,7 +8,7 @@ import click
 
 from runstone.cli.command import command
 from runstone.cli.output import Form, clean, emit_json, hint, json_option
-from runstone.cli.session import ALIAS, MODEL, REMOTE, Session, Word, pass_session, progress
+from runstone.cli.session import ALIAS, MODEL, REMOTE, VERSION, Session, Word, pass_session, progress
 from runstone.errors.base import in_quotes
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ BYPASS = click.option("--bypass", metavar="REASON", help="Set gates aside; the p
     """,
 )
 @click.argument("name", metavar="MODEL", type=MODEL)
-@click.argument("version")
+@click.argument("version", type=VERSION, required=False)
 @click.option("-s", "--stage", type=STAGE, help="The stage to enter.")
 @click.option("-a", "--alias", type=ALIAS, help="The alias to point at the version.")
 @click.option("--archive-existing", is_flag=True, help="Let all who are in the stage make room.")
@@ -93,7 +93,7 @@ BYPASS = click.option("--bypass", metavar="REASON", help="Set gates aside; the p
 def promote(
     session: Session,
     name: str,
-    version: str,
+    version: str | None,
     stage: str | None,
     alias: str | None,
     archive_existing: bool,
@@ -103,12 +103,13 @@ def promote(
 ) -> "Outcome":
     """Put VERSION of MODEL into a stage, or point an alias at it.
 
-    VERSION is a number, @ALIAS or `latest`. Where the project reviews promotions (`promotion: review`), this opens a
-    proposal: a branch with one commit, pushed, and a pull request. Else it is one commit on the default branch, once
-    the gates of the policy let it pass.
+    VERSION is a number, @ALIAS or `latest`; also MODEL/VERSION in one word. Where the project reviews promotions
+    (`promotion: review`), this opens a proposal: a branch with one commit, pushed, and a pull request. Else it is one
+    commit on the default branch, once the gates of the policy let it pass.
     """
     if archive_existing and alias is not None:
         raise click.UsageError("--archive-existing goes with --stage.")
+    name, version = _need_version(session, name, version)
     return session.client.promote(
         name,
         version,
@@ -131,21 +132,34 @@ def promote(
     """,
 )
 @click.argument("name", metavar="MODEL", type=MODEL)
-@click.argument("version")
+@click.argument("version", type=VERSION, required=False)
 @click.option("-s", "--stage", type=STAGE, help="The stage to go to; None for none.  [default: as the policy says]")
 @BYPASS
 @changing
 def demote(
     session: Session,
     name: str,
-    version: str,
+    version: str | None,
     stage: str | None,
     message: str | None,
     bypass: str | None,
     options: "Options",
 ) -> "Outcome":
     """Take VERSION of MODEL out of its stage: to where the policy sends those who are displaced, or to another one."""
+    name, version = _need_version(session, name, version)
     return session.client.demote(name, version, to=stage, message=message, bypass=bypass, options=options)
+
+
+def _need_version(session: Session, name: str, version: str | None) -> tuple[str, str]:
+    """Model and version, which may be one word: `churn/4`."""
+    from runstone.cli.pairs import part_version
+
+    if version is not None:
+        return name, version
+    model, number = part_version(session, name)
+    if number is None:
+        raise click.UsageError("Name the version: `MODEL VERSION`, or `MODEL/VERSION`.")
+    return model, str(number)
 
 
 _DONE = {"rename": "renamed {model} to {new_name}", "remove": "deleted {model}"}
@@ -169,8 +183,9 @@ def say_outcome(session: Session, outcome: "Outcome", form: Form) -> None:
 
         session.say_share(default_branch(session.workspace.repo))
         return
-    verb = "proposed" if outcome.is_new else "proposed already"
-    click.echo(clean(f"{verb}: {plan.subject}{made}"))
+    verb = "proposed" if outcome.is_new or outcome.is_sent else "proposed already"
+    run = run_name(session, plan.wish.registration.run) if plan.wish.registration is not None else None
+    click.echo(clean(f"{verb}: {plan.subject}{made}{f' ({run})' if run else ''}"))
     click.echo(clean(outcome.asked.url or plan.branch))
     for trouble in outcome.asked.troubles:
         hint(trouble)
@@ -188,6 +203,16 @@ def say_outcome(session: Session, outcome: "Outcome", form: Form) -> None:
     hint(f"See the report: `runstone proposals show {in_quotes(plan.branch)}`")
     if plan.wish.kind == "remove":
         hint(f"Once it is merged, retire the versions: `runstone models delete {in_quotes(plan.wish.model)}`")
+
+
+def run_name(session: Session, run_id: str) -> str | None:
+    """What people call a run; None where it is not here."""
+    from runstone.errors import RunstoneError
+
+    try:
+        return session.client.get_run(run_id).name
+    except RunstoneError:
+        return None
 
 
 def outcome_document(outcome: "Outcome") -> dict[str, Any]:

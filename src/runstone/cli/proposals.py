@@ -8,22 +8,36 @@ import click
 
 from runstone.cli.command import group
 from runstone.cli.output import Column, Form, clean, emit, emit_facts, emit_json, format_iso, hint, json_option
-from runstone.cli.promote import asking, say_outcome
-from runstone.cli.proposal_rows import change_documents, contents_of, document, report, summary, where
+from runstone.cli.promote import asking, change_options, say_outcome
+from runstone.cli.proposal_rows import (
+    approved,
+    as_text,
+    change_documents,
+    contents_of,
+    document,
+    next_step,
+    report,
+    row,
+    runs_of,
+    summary,
+    where,
+)
 from runstone.cli.session import REMOTE, Session, Word, pass_session
 from runstone.errors.base import in_quotes
 
 if TYPE_CHECKING:
     from runstone.promotion.proposals.look import View
     from runstone.promotion.proposals.proposal import Proposal
+    from runstone.promotion.proposals.propose import Options
 
 PROPOSAL = Word("proposal", "proposals")
 _NAME = click.argument("name", metavar="NAME", type=PROPOSAL)
 _REMOTE = click.option("--remote", type=REMOTE, metavar="NAME", help="The git remote.  [default: origin]")
 _COLUMNS = [
-    Column("proposal"),
+    Column("proposal", is_whole=True),
     Column("change"),
     Column("author"),
+    Column("approved"),
     Column("age", "age"),
     Column("state"),
     Column("where"),
@@ -35,11 +49,12 @@ _COLUMNS = [
     examples="""
     runstone proposals list
     runstone proposals show churn
+    runstone proposals approve churn
     runstone proposals merge promote/churn-v4-production
     """,
 )
 def proposals() -> None:
-    """Proposed changes of the registry: list, show, merge, close them, make them anew.
+    """Proposed changes of the registry: list, show, approve, merge, close them, make them anew.
 
     NAME is a proposal's branch, or a part of it that only one has, as the model's name.
     """
@@ -93,15 +108,22 @@ def _changing(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--all", "merged", is_flag=True, help="Also those whose changes the default branch has.")
 @_looking
 def list_(session: Session, view: "View", merged: bool, form: Form) -> None:
-    """List the open proposals, the newest first: what they change, who made them, how they stand to the branch."""
-    from runstone.promotion.proposals.listing import list_proposals
+    """List the open proposals, the newest first: what they change, who made them, how they stand to the branch.
 
+    Branches here of proposals that were merged, and that the remote has no more, are removed.
+    """
+    from runstone.promotion.proposals.listing import list_proposals
+    from runstone.promotion.proposals.merge import remove_merged
+
+    gone = [] if merged else remove_merged(session.workspace.repo, view)
     found = list_proposals(session.workspace.repo, view, merged=merged)
     if form == "json":
-        emit_json([document(session, each) for each in found])
+        emit_json([document(session, each, view) for each in found])
         return
-    rows = [[p.name, summary(session, p), p.author.partition(" <")[0], p.time, p.state, where(p)] for p in found]
+    rows = [row(session, view, each) for each in found]
     emit(_COLUMNS, rows, form, empty="There are no open proposals.")
+    if gone:
+        hint(f"Removed here, as they were merged: {', '.join(gone)}")
 
 
 @proposals.command(
@@ -121,13 +143,16 @@ def show(session: Session, view: "View", proposal: "Proposal", form: Form) -> No
         bring_runs(session.workspace.repo, view, proposal, tell)
     if form == "json":
         changes = change_documents(session, proposal)
-        emit_json({**document(session, proposal), "changes": changes, "report": report(session, view, proposal)})
+        told = document(session, proposal, view)
+        emit_json({**told, "changes": changes, "report": report(session, view, proposal)})
         return
     emit_facts(
         [
             ("proposal", proposal.name),
             ("change", summary(session, proposal, most=20)),
+            ("run", ", ".join(runs_of(session, proposal))),
             ("author", proposal.author),
+            ("approved", approved(session, view, proposal)),
             ("says", proposal.subject),
             ("made", format_iso(proposal.time)),
             ("commit", proposal.commit),
@@ -135,11 +160,11 @@ def show(session: Session, view: "View", proposal: "Proposal", form: Form) -> No
             ("where", where(proposal)),
         ]
     )
-    click.echo("\n" + clean(report(session, view, proposal), keep="\n"))
+    click.echo("\n" + clean(as_text(report(session, view, proposal)), keep="\n"))
     if proposal.state in ("conflicts", "stale"):
         hint(f"Make it anew on the present branch: `runstone proposals refresh {in_quotes(proposal.name)}`")
     elif proposal.state == "open":
-        hint(f"Merge it: `runstone proposals merge {in_quotes(proposal.name)}`")
+        hint(next_step(session, view, proposal))
 
 
 @proposals.command(
@@ -196,6 +221,63 @@ def merge(session: Session, name: str, remote: str | None, form: Form) -> None:
     said = f"merged into {done.target}: {summary(session, done.proposal)}"
     click.echo(clean(said if done.is_new else f"{done.target} has {branch} already: it was merged before"))
     _say(done.remarks)
+
+
+@proposals.command(
+    "approve",
+    short_help="Approve a proposal without merging it.",
+    examples="""
+    runstone proposals approve churn
+    runstone proposals approve promote/churn-v4-production --message "Checked on the March data"
+    """,
+)
+@click.option("-m", "--message", metavar="WHY", help="What to say of it.")
+@_changing
+def approve(session: Session, name: str, message: str | None, remote: str | None, form: Form) -> None:
+    """Approve a proposal without merging it, where more than one yes is needed.
+
+    A git note on its commit, in refs/notes/runstone, signed where git signs, and pushed. Whoever merges it approves it,
+    too. Made anew, a proposal needs new approvals. On a forge, approve the request there.
+    """
+    with asking():
+        done = session.client.approve_proposal(name, message=message, remote=remote)
+    proposal = done.proposal
+    if form == "json":
+        facts = {"done": "approved" if done.is_new else "nothing", "lacking": list(done.lacking)}
+        emit_json({**document(session, proposal), **facts})
+        return
+    click.echo(clean(f"{'approved' if done.is_new else 'approved already'}: {summary(session, proposal)}"))
+    for sentence in done.lacking:
+        hint(f"{sentence}. Whoever merges it approves it, too.")
+    hint(f"Merge it: `runstone proposals merge {in_quotes(proposal.name)}`")
+
+
+@proposals.command(
+    "open",
+    short_help="Propose files of the registry as they are here.",
+    examples="""
+    runstone proposals open registry/policy.yaml --message "Two of us for Production"
+    runstone proposals open runstone.yaml .mailmap
+    """,
+)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
+@change_options
+@json_option
+@pass_session
+def open_(
+    session: Session,
+    files: Sequence[str],
+    message: str | None,
+    make_options: "Callable[..., Options]",
+    form: Form,
+) -> None:
+    """Propose FILEs of the registry, or the settings that guard it, as they are in the work tree now.
+
+    So a policy is changed where promotions are reviewed. Nothing in the work tree or on the default branch changes.
+    """
+    with asking() as tell:
+        outcome = session.client.propose_files(*files, message=message, options=make_options(progress=tell))
+    say_outcome(session, outcome, form)
 
 
 @proposals.command(

@@ -105,7 +105,14 @@ class Session:
         if not remotes:
             return
         remote = "origin" if "origin" in remotes else remotes[0]
-        hint(f"Share it: `{'runstone sync' if branch is None else f'git push {quote(remote)} {quote(branch)}'}`")
+        if branch is None:
+            hint("Share it: `runstone sync`")
+            return
+        hint(f"Share it: `git push {quote(remote)} {quote(branch)}`")
+        hint(
+            "If that is rejected, others were faster: see what they changed (`git fetch`, `runstone models list`), "
+            f"then `git pull --rebase {quote(remote)} {quote(branch)}`, and push again."
+        )
 
     def say_share_tag(self, tag: str) -> None:
         """As `say_share`, of a git tag, which is on the remote already where that gives the numbers."""
@@ -188,6 +195,8 @@ RUN_BEFORE_EXPERIMENT = RunType("run", "runs_and_experiments")
 RUN_OR_VERSION = Word("run", "runs_and_versions")
 EXPERIMENT_NAME = Word("experiment", "experiments")
 ALIAS, METRIC, REMOTE = Word("alias", "aliases"), Word("metric", "metrics"), Word("remote", "remotes")
+VERSION, PLACE = Word("version", "versions"), Word("stage or alias", "places")
+VERSION_URI = Word("uri", "version_uris")
 FIELD, SECTIONS = Word("field", "fields"), Word("sections", "sections")
 
 

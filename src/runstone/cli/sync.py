@@ -136,17 +136,12 @@ def _tell_of_checked_out_runs(session: Session) -> None:
 def _tell(done: "Synced", form: str, *, quiet: bool) -> None:
     for note in done.notes:
         hint(note)
+    for text in done.lost:
+        click.secho("warning: ", fg="yellow", nl=False, err=True)
+        click.echo(clean(text), err=True)
     for name in done.diverged:
-        kept = f"refs/runstone/remote-tags/{done.remote}/{name}"
         click.secho("error: ", fg="red", nl=False, err=True)
-        click.echo(
-            clean(
-                f"The model version `{name}` is one thing here and another on `{done.remote}`; both were kept. Compare "
-                f"them: `git show '{name}' '{kept}'`. Give yours the next number: `runstone doctor --fix`, then "
-                "`runstone sync`"
-            ),
-            err=True,
-        )
+        click.echo(clean(_explain(done, name)), err=True)
     if form == "json":
         emit_json(asdict(done))
     elif not quiet:
@@ -157,6 +152,24 @@ def _tell(done: "Synced", form: str, *, quiet: bool) -> None:
             hint("Others cannot get those artifacts. Once there is a DVC remote: `runstone artifacts push --all`")
     if done.diverged:
         click.get_current_context().exit(1)
+
+
+def _explain(done: "Synced", name: str) -> str:
+    """What to do about a version that the remote has otherwise."""
+    from shlex import quote
+
+    kept = f"refs/runstone/remote-tags/{done.remote}/{name}"
+    said = (
+        f"The model version `{name}` is one thing here and another on `{done.remote}`; both were kept. Compare them: "
+        f"`git show '{name}' '{kept}'`. "
+    )
+    if name in done.moved:
+        step = f"`git push --force {quote(done.remote or '')} {quote(f'refs/tags/{name}')}`"
+        return (
+            f"{said}The one here is the one that was promoted, or that `{done.remote}` had: tell whoever keeps it, who "
+            f"can put it back: {step}"
+        )
+    return f"{said}Give yours the next number: `runstone doctor --fix`, then `runstone sync`"
 
 
 def _summary(done: "Synced") -> str:

@@ -36,11 +36,13 @@ class Column:
             as ISO 8601; `duration`: milliseconds, there seconds; `size`: bytes.
         yields: Where a terminal is too narrow for all, those with the highest number go first, of equals the last; 0
             for one that stays.
+        is_whole: Whether it is never cut, as a name that is to be pasted.
     """
 
     name: str
     kind: Kind = "text"
     yields: int = 0
+    is_whole: bool = False
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> None:
@@ -54,7 +56,8 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> Non
     if on_terminal:
         room = shutil.get_terminal_size().columns
         shown = _fitting(columns, widths, room)
-        _shrink(widths, shown, room)
+        whole = {at for at in shown if columns[at].is_whole}
+        _shrink(widths, [at for at in shown if at not in whole], room - sum(widths[at] + 2 for at in whole))
         hidden = [column.name for at, column in enumerate(columns) if at not in shown]
     is_right = [column.kind in _RIGHT for column in columns]
     kinds = [column.kind for column in columns]
@@ -102,13 +105,22 @@ def _fitting(columns: Sequence[Column], widths: Sequence[int], room: int) -> lis
 def _say_hidden(names: Sequence[str]) -> None:
     """Say, on standard error, what the terminal was too narrow for."""
     if names:
-        text = clean(f"No room for {', '.join(names)}. Show one all the same: `-c {quote(f'+{names[-1]}')}`")
+        step = (
+            f"Show one all the same: `-c {quote(f'+{names[-1]}')}`" if _takes_columns() else "A pipe shows all: `| cat`"
+        )
+        text = clean(f"No room for {', '.join(names)}. {step}")
         click.echo(click.style(text, dim=True), err=True)
+
+
+def _takes_columns() -> bool:
+    """Whether the command that runs has an option that chooses columns."""
+    ctx = click.get_current_context(silent=True)
+    return ctx is not None and any("-c" in param.opts for param in ctx.command.params)
 
 
 def _shrink(widths: list[int], shown: Sequence[int], room: int) -> None:
     """Cut the widest columns to one width, the largest with which all fit, but not below what still says something."""
-    low, high = _LEAST_WIDTH, max(widths[at] for at in shown)
+    low, high = _LEAST_WIDTH, max((widths[at] for at in shown), default=0)
     while low < high:
         cap = (low + high + 1) // 2
         if sum(min(widths[at], cap) + 2 for at in shown) - 2 <= room:

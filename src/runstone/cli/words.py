@@ -67,6 +67,36 @@ def aliases(session: "Session", ctx: "click.Context", incomplete: str) -> Words:
     return [(alias, f"version {number}") for alias, number in found.items()]
 
 
+def versions(session: "Session", ctx: "click.Context", incomplete: str) -> Words:
+    """The versions of the model that the line names, the newest first, its aliases, and `latest`."""
+    from runstone.registry.version import list_versions
+
+    found = list_versions(session.workspace.repo, ctx.params.get("name") or "")
+    numbered = [(str(each.version), each.description or f"run {each.run_id}") for each in found]
+    named = [(f"@{alias}", help_) for alias, help_ in aliases(session, ctx, incomplete)]
+    return [*numbered, *named, ("latest", "the version with the highest number")]
+
+
+def places(session: "Session", ctx: "click.Context", incomplete: str) -> Words:
+    """The stages and the aliases of the model that the line names, as `Production` and `@champion`."""
+    named = [(f"@{alias}", help_) for alias, help_ in aliases(session, ctx, incomplete)]
+    return [*stages(session, ctx, incomplete), *named]
+
+
+def version_uris(session: "Session", ctx: "click.Context", incomplete: str) -> Words:
+    """Models, and of the one that is written their versions and aliases: `churn`, `churn/3`, `churn@champion`."""
+    from runstone.registry.alias import read_aliases
+    from runstone.registry.version import list_versions
+
+    repo = session.workspace.repo
+    found = models(session, ctx, incomplete)
+    for name, _help in list(found):
+        if incomplete.startswith(name):
+            found += [(f"{name}@{alias}", f"version {number}") for alias, number in read_aliases(repo, name).items()]
+            found += [(f"{name}/{each.version}", f"run {each.run_id}") for each in list_versions(repo, name)]
+    return found
+
+
 def stages(session: "Session", ctx: "click.Context", incomplete: str) -> Words:
     """The stages of the policy: of the model that the line names."""
     from runstone.registry.branch import registry_commit

@@ -219,6 +219,19 @@ class ModelVerbs(PromotionVerbs):
 
         delete_version_tags(self._workspace, name, self._version_of(name, version, stage), [_need_tag(key)])
 
+    def get_model_version_stages(self, name: str, version: str | int) -> list[str]:
+        """The stages that a version may be put into, by the policy; `None` is no stage.
+
+        Raises:
+            ModelNotFound, VersionNotFound: There is no such version.
+        """
+        from runstone.registry.branch import registry_commit
+        from runstone.registry.state import read_policy
+
+        found = self.get_model_version(name, version)
+        repo = self._workspace.repo
+        return ["None", *read_policy(repo, registry_commit(repo), found.key).stages]
+
     def get_model_version_download_uri(self, name: str, version: str | int) -> str:
         """The artifacts of a version as a `runs:/…` URI."""
         return self.get_model_version(name, version).source

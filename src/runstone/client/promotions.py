@@ -1,6 +1,6 @@
 """The verbs of the client that are reviewed where a project says so: done at once, or by a proposal."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from runstone import names
@@ -9,6 +9,9 @@ from runstone.errors import AliasNotFound, InvalidValue, ReviewRequired
 from runstone.tracking.workspace import Workspace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runstone.promotion.proposals.approve import Approved
     from runstone.promotion.proposals.propose import Maker, Options, Outcome
     from runstone.registry.version import ModelVersion
 
@@ -141,6 +144,34 @@ class PromotionVerbs:
         from runstone.promotion.proposals.models import delete_model
 
         return delete_model(self._workspace, name, why=self._redacted(message), options=options)
+
+    def approve_proposal(self, name: str, *, message: str | None = None, remote: str | None = None) -> "Approved":
+        """Say yes to an open proposal without merging it. See `promotion.proposals.approve.approve_proposal`."""
+        from runstone.promotion.proposals.approve import approve_proposal
+
+        return approve_proposal(self._workspace, name, why=self._redacted(message), remote=remote)
+
+    def propose_edit(
+        self, edit: "Callable[[], object]", *, message: str | None = None, options: "Options | None" = None
+    ) -> "Outcome":
+        """Propose what a call would commit to the default branch, where people may not push that.
+
+        Args:
+            edit: The call, as `lambda: client.update_registered_model("churn", "Who leaves")`.
+            message: Why; it stands in the commit.
+            options: See `promote`.
+        """
+        from runstone.promotion.proposals.edits import propose_edit
+
+        return propose_edit(self._workspace, edit, why=self._redacted(message), options=options)
+
+    def propose_files(
+        self, *paths: "str | Path", message: str | None = None, options: "Options | None" = None
+    ) -> "Outcome":
+        """Propose files as they are now: a policy, the settings. See `promotion.proposals.edits.propose_files`."""
+        from runstone.promotion.proposals.edits import propose_files
+
+        return propose_files(self._workspace, paths, why=self._redacted(message), options=options)
 
     # --- MLflow's names
 

@@ -36,6 +36,8 @@ class ArtifactRefused(RunstoneError):
 class ArtifactNotFound(RunstoneError):
     """A run has no artifact of this path."""
 
+    error_code = "RESOURCE_DOES_NOT_EXIST"
+
     def __init__(self, run_id: str, path: str) -> None:
         self.run_id, self.path = run_id, path
         super().__init__(f"Run {run_id} has no artifact {path!r}. List them: `runstone artifacts list {run_id}`")

@@ -4,15 +4,22 @@ from collections.abc import Sequence
 
 
 class RunstoneError(Exception):
-    """Any error that Runstone raises on purpose."""
+    """Any error that Runstone raises on purpose.
+
+    Attributes:
+        exit_code: What a command line that it ends exits with.
+        error_code: The code that MLflow gives such an error, as `except MlflowException` asks for it.
+    """
 
     exit_code = 1
+    error_code = "INTERNAL_ERROR"
 
 
 class UsageError(RunstoneError):
     """A call that cannot be understood: arguments that contradict each other or do not exist."""
 
     exit_code = 2
+    error_code = "INVALID_PARAMETER_VALUE"
 
 
 class InvalidName(UsageError):

@@ -48,7 +48,7 @@ class ModelFileChanged(RunstoneError):
         what = f"has md5 {found}, but {recorded} was recorded" if recorded else "is no recorded file"
         super().__init__(
             f"The model folder {folder}: `{file}` {what}, so the model was not loaded. "
-            "Delete the folder and get it again: `runstone artifacts pull`"
+            "Delete the folder and get it again: `runstone artifacts pull --all`"
         )
 
 
@@ -80,6 +80,8 @@ class NotAModel(RunstoneError):
 class ModelExists(RunstoneError):
     """The registry has a model of this name, or keeps the name for one that had it first."""
 
+    error_code = "RESOURCE_ALREADY_EXISTS"
+
     def __init__(self, name: str, why: str = "the registry has one already") -> None:
         self.name, self.why = name, why
         super().__init__(
@@ -90,6 +92,8 @@ class ModelExists(RunstoneError):
 
 class ModelNotFound(RunstoneError):
     """The registry has no model of this name."""
+
+    error_code = "RESOURCE_DOES_NOT_EXIST"
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
         self.name, self.known = name, tuple(known)
@@ -128,18 +132,22 @@ class ModelHasNoVersion(ModelNotFound):
 class VersionNotFound(RunstoneError):
     """A registered model has no version of this number."""
 
+    error_code = "RESOURCE_DOES_NOT_EXIST"
+
     def __init__(self, name: str, version: int, known: Sequence[int], *, is_retired: bool = False) -> None:
         self.name, self.version, self.known, self.is_retired = name, version, tuple(known), is_retired
         why = ": it is retired" if is_retired else ""
         have = some([str(n) for n in known]) if known else "no other one"
         super().__init__(
             f"No model version `{name}/{version}`{why}. The registry has {have}. "
-            f"List them: `runstone models show {name}`"
+            f"List them: `runstone models show {quoted(name)}`"
         )
 
 
 class AliasNotFound(RunstoneError):
     """A registered model has no alias of this name."""
+
+    error_code = "INVALID_PARAMETER_VALUE"
 
     def __init__(self, name: str, alias: str, known: Sequence[str]) -> None:
         self.name, self.alias, self.known = name, alias, tuple(known)
@@ -150,6 +158,8 @@ class AliasNotFound(RunstoneError):
 
 class StageNotFound(RunstoneError):
     """A registered model has no version in this stage."""
+
+    error_code = "RESOURCE_DOES_NOT_EXIST"
 
     def __init__(self, name: str, stage: str, known: Sequence[str]) -> None:
         self.name, self.stage, self.known = name, stage, tuple(known)
@@ -180,6 +190,8 @@ class ReviewRequired(RunstoneError):
         url: The request's address on the forge, where there is one.
         deed: What was to become of it: moved, renamed, deleted.
     """
+
+    error_code = "PERMISSION_DENIED"
 
     def __init__(
         self,
@@ -248,11 +260,11 @@ class VersionNotAllotted(RunstoneError):
         if retiring is not None:
             step += "Or let somebody retire it who may push git tags there." if is_refused else ""
         else:
+            later = "" if is_refused else " --no-push"  # which can be made while the remote is away, too
             step += (
                 "Ask for the version by a request that is reviewed: "
-                f"`runstone register {in_quotes(model)} --run RUN --propose`; or give numbers in each clone, and "
-                "send the versions with a later sync: `versions: local` in "
-                "runstone.yaml"
+                f"`runstone register {in_quotes(model)} --run RUN --propose{later}`; or give numbers in each clone, "
+                "and send the versions with a later sync: `versions: local` in runstone.yaml"
             )
         super().__init__(
             f"{what}: the git remote `{remote}`, which gives the numbers, {problem}:\n{indented(why)}\n"

@@ -12,7 +12,7 @@ class UnknownStage(UsageError):
     def __init__(self, stage: str, known: Sequence[str]) -> None:
         self.stage, self.known = stage, tuple(known)
         super().__init__(
-            f"The policy has no stage {stage!r}. It has {some(known)}; they stand in registry/policy.yaml."
+            f"The policy has no stage {stage!r}. It has {some(known)}; a file registry/policy.yaml may name others."
         )
 
 
@@ -86,14 +86,19 @@ class NoFormerHolder(RunstoneError):
 class GatesNotPassed(RunstoneError):
     """A change was to be made at once that the policy's gates do not let through, or that they could not judge."""
 
-    def __init__(self, what: str, failures: Sequence[str], *, undecided: bool = False) -> None:
-        self.what, self.failures, self.undecided = what, tuple(failures), undecided
+    def __init__(self, what: str, failures: Sequence[str], *, undecided: bool = False, may_bypass: bool = True) -> None:
+        self.what, self.failures, self.undecided, self.may_bypass = what, tuple(failures), undecided, may_bypass
         self.exit_code = 2 if undecided else 1
         lines = "".join(f"\n  {failure}" for failure in failures)
         verb = "could not be judged" if undecided else "does not pass"
         super().__init__(
             f"{what}: {verb}, so nothing was changed.{lines}\n"
-            "Who may set gates aside says so, with the reason: `--bypass REASON`; or have it reviewed: `--propose`"
+            + (
+                "Whom the policy lets set gates aside says why: `--bypass REASON`"
+                if may_bypass
+                else "The policy lets nobody set gates aside (`bypass` in registry/policy.yaml). Promote a version "
+                "that passes, or propose a policy that lets it through: `runstone proposals open FILE`"
+            )
         )
 
 
@@ -150,14 +155,25 @@ class ProposalConflict(RunstoneError):
 
 
 class ProposalRefused(RunstoneError):
-    """A proposal that the policy does not let through was to be merged."""
+    """A proposal that the policy does not let through was to be merged, or was to be approved by who may not."""
 
-    def __init__(self, branch: str, reasons: Sequence[str], *, undecided: bool = False) -> None:
+    def __init__(self, branch: str, reasons: Sequence[str], *, undecided: bool = False, deed: str = "merged") -> None:
         self.branch, self.reasons = branch, tuple(reasons)
         self.exit_code = 2 if undecided else 1
         lines = "".join(f"\n  {reason}" for reason in reasons)
         super().__init__(
-            f"`{branch}` may not be merged:{lines}\nSee the whole report: `runstone proposals show {in_quotes(branch)}`"
+            f"`{branch}` may not be {deed}:{lines}\nSee the whole report: `runstone proposals show {in_quotes(branch)}`"
+        )
+
+
+class NotApproved(RunstoneError):
+    """A reviewer's note is here, and the git remote did not take it."""
+
+    def __init__(self, branch: str, remote: str, why: str) -> None:
+        self.branch, self.remote, self.why = branch, remote, why
+        super().__init__(
+            f"Your approval of `{branch}` is noted here alone, since `{remote}` did not take it:\n{indented(why)}\n"
+            f"Try again, or ask whoever runs the remote: `runstone proposals approve {in_quotes(branch)}`"
         )
 
 
@@ -188,7 +204,7 @@ class BranchRefused(RunstoneError):
                 f"`runstone proposals close {in_quotes(name)}`"
             )
             return
-        is_proposal = name.startswith(("promote/", "demote/", "rollback/", "register/", "rename/", "remove/"))
+        is_proposal = name.startswith(("promote/", "demote/", "rollback/", "register/", "rename/", "remove/", "edit/"))
         step = (
             "or propose from a fork of your own"
             if is_proposal

@@ -8,6 +8,8 @@ from runstone.errors.base import RunstoneError, UsageError
 class ExperimentExists(RunstoneError):
     """An experiment has this name already."""
 
+    error_code = "RESOURCE_ALREADY_EXISTS"
+
     def __init__(self, name: str, *, deleted: bool) -> None:
         self.name, self.deleted = name, deleted
         state = (
@@ -21,6 +23,8 @@ class ExperimentExists(RunstoneError):
 class ExperimentNotFound(RunstoneError):
     """No experiment has this id or name."""
 
+    error_code = "RESOURCE_DOES_NOT_EXIST"
+
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(
@@ -32,6 +36,8 @@ class ExperimentNotFound(RunstoneError):
 class RunExists(RunstoneError):
     """A run of this id exists already."""
 
+    error_code = "RESOURCE_ALREADY_EXISTS"
+
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
         super().__init__(
@@ -41,6 +47,8 @@ class RunExists(RunstoneError):
 
 class RunNotFound(RunstoneError):
     """No run has this id, begins with it, or bears this name."""
+
+    error_code = "RESOURCE_DOES_NOT_EXIST"
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
@@ -114,6 +122,8 @@ class RunNotRecorded(RunstoneError):
 
 class ParamConflict(UsageError):
     """A param was logged again with another value. Params describe what a run was given, so they never change."""
+
+    error_code = "INVALID_PARAMETER_VALUE"
 
     def __init__(self, run_id: str, key: str, old: object, new: object) -> None:
         self.run_id, self.key, self.old, self.new = run_id, key, old, new

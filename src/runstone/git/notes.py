@@ -1,15 +1,21 @@
-"""Approval notes: the git notes in which CI keeps who approved what. Where they are, and how two lines become one.
+"""Approval notes: the git notes in which CI keeps who approved what, and reviewers their own yes. Where they are, and
+how two lines become one.
 
 Notes are only ever added. So two lines of them are joined path by path, as notes on different commits never meet; of
-two notes on one commit that stays which was shared first, and the other one can be read in the history.
+two notes on one commit that stays which was shared first, and the other one can be read in the history. To the note on
+a proposal each reviewer adds a line, so there both sides' lines stay.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 
-from runstone.git.objects import TreeEntry
+from runstone.git.objects import FILE, TreeEntry
 from runstone.git.repository import Repository
 
 NOTES_REF = "refs/notes/runstone"
+
+_LINE = re.compile(r"Approved-by: [^<>\x00-\x1f\x7f]* <[^<>\s\x00]+>")
+_MOST = 100_000  # bytes: what is longer is no list of people
 
 
 def seen_ref(remote: str) -> str:
@@ -40,6 +46,37 @@ def note_path(noted: str) -> str:
     return f"{noted[:2]}/{noted[2:]}"
 
 
+def read_lines(repo: Repository, oid: str) -> tuple[str, ...] | None:
+    """The lines of a note that reviewers add to, `Approved-by: Name <mail>` each; None of any other note."""
+    data = repo.objects.blob(oid)
+    lines = data[:_MOST].decode("utf-8", "replace").rstrip("\n").split("\n")
+    return tuple(lines) if len(data) < _MOST and all(map(_LINE.fullmatch, lines)) else None
+
+
+def write_lines(repo: Repository, lines: Iterable[str]) -> TreeEntry:
+    """A note of such lines: sorted, so that whoever joins the same ones gets the same note. Writes an object."""
+    text = "".join(f"{line}\n" for line in sorted(lines))
+    return TreeEntry(FILE, repo.objects.write("blob", text.encode()))
+
+
+def put_notes(repo: Repository, tip: str | None, notes: Mapping[str, TreeEntry]) -> str:
+    """The tree of a commit of notes with some more, by the id of what each is on. Writes objects."""
+    tree = None if tip is None else repo.objects.commit(tip).tree
+    spread = {noted: _find_path(repo, tree, noted) for noted in notes}
+    new = repo.objects.update_tree(tree, {spread[noted]: entry for noted, entry in notes.items()})
+    assert new is not None
+    return new
+
+
+def _find_path(repo: Repository, tree: str | None, noted: str) -> str:
+    """Where the note on an object is, or is put: git spreads notes otherwise as they become more."""
+    if tree is not None:
+        for path in (note_path(noted), noted, f"{noted[:2]}/{noted[2:4]}/{noted[4:]}"):
+            if repo.objects.entry(tree, path) is not None:
+                return path
+    return note_path(noted)
+
+
 def join_notes(repo: Repository, ours: str | None, theirs: str | None) -> tuple[str | None, list[str]]:
     """One commit of notes that holds those of two, and grows out of `theirs`.
 
@@ -62,11 +99,16 @@ def join_notes(repo: Repository, ours: str | None, theirs: str | None) -> tuple[
         return ours, []
     there, here = list_notes(repo, theirs), list_notes(repo, ours)
     differing = sorted(noted for noted in here.keys() & there.keys() if here[noted].oid != there[noted].oid)
-    added: Mapping[str, TreeEntry] = {note_path(noted): here[noted] for noted in here.keys() - there.keys()}
+    added = {noted: here[noted] for noted in here.keys() - there.keys()}
+    for noted in differing:
+        both = [read_lines(repo, side[noted].oid) for side in (there, here)]
+        if both[0] is not None and both[1] is not None:
+            added[noted] = write_lines(repo, {*both[0], *both[1]})
+    differing = [noted for noted in differing if noted not in added]
+    added = {noted: entry for noted, entry in added.items() if there.get(noted) != entry}
     if not added and not differing:
         return theirs, []  # all of it is there, though by other commits, or by ones that a shallow clone has not
-    tree = repo.objects.update_tree(repo.objects.commit(theirs).tree, added)
-    assert tree is not None
+    tree = put_notes(repo, theirs, added)
     who = repo.identity("author"), repo.identity("committer")
     return repo.objects.write_commit(tree, [theirs, ours], *who, "Join the notes of two clones"), differing
 

@@ -6,7 +6,9 @@ out gets just these files, so that it stays clean.
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -21,11 +23,25 @@ if TYPE_CHECKING:
 Changes = Mapping[str, str | None]
 """Path → the content of the file; None for a file to be removed."""
 
+_diverted: ContextVar[bool] = ContextVar("diverted", default=False)
+
 _ATTEMPTS = 20
 _KEPT = 1000
 _ancestry: WeakKeyDictionary[Repository, dict[tuple[str, str], bool]] = WeakKeyDictionary()
 
 _told: WeakSet[Repository] = WeakSet()
+
+
+class Diverted(Exception):
+    """What was to be committed, where that is to be proposed instead: see `divert`."""
+
+    def __init__(
+        self,
+        changes: "Changes | Callable[[str | None], Changes]",
+        message: "str | Callable[[str | None], str]",
+    ) -> None:
+        self.changes, self.message = changes, message
+        super().__init__("to be proposed")
 
 
 class BranchesDiffer(UserWarning):
@@ -180,8 +196,12 @@ def commit_files(
         BranchDiverged: It and its remote each have commits of their own, and the remote's count.
         SigningFailed: git is set to sign commits, and it could not be signed.
         RefMoved: Other processes were faster, again and again.
+        Diverted: Within `divert`, whatever else is so.
     """
     from random import SystemRandom
+
+    if _diverted.get():
+        raise Diverted(changes, message)
 
     # Here: to look a version up, which has to be quick, takes none of it.
     from runstone.git import carried, checkouts, signing
@@ -210,6 +230,16 @@ def commit_files(
                 failure = moved
                 time.sleep(SystemRandom().uniform(0, 0.05))
     raise failure
+
+
+@contextmanager
+def divert() -> Iterator[None]:
+    """Have `commit_files` raise `Diverted` in place of committing, so that any edit can be proposed as it stands."""
+    token = _diverted.set(True)
+    try:
+        yield
+    finally:
+        _diverted.reset(token)
 
 
 def _write_tree(repo: Repository, before: str | None, changes: Changes) -> str:

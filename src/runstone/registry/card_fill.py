@@ -1,5 +1,6 @@
 """A model card filled from the run and the version that it tells of: Hugging Face front matter, tables, how to use."""
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from shlex import quote
@@ -163,7 +164,34 @@ def _use(name: str, version: ModelVersion | None) -> Iterator[str]:
     signature = version.signature if version is not None else None
     for key in ("inputs", "outputs", "params"):
         if signature and signature.get(key):
-            yield from ("", f"{key.capitalize()}: {code(str(signature[key]), limit=2000)}")
+            yield from ("", f"{key.capitalize()}:", "", *_schema(signature[key]))
+
+
+def _schema(found: Any) -> Iterator[str]:
+    """One part of a signature, which is JSON as text or as a list of columns, as a table."""
+    try:
+        columns = json.loads(found) if isinstance(found, str) else found
+    except ValueError:
+        columns = None
+    if not isinstance(columns, list) or not columns or not all(isinstance(each, dict) for each in columns):
+        yield code(str(found), limit=2000)
+        return
+    rows = []
+    for each in columns:
+        tensor = each.get("tensor-spec")
+        shape = (
+            f"{tensor.get('dtype')} {tensor.get('shape')}" if isinstance(tensor, dict) else str(each.get("type", ""))
+        )
+        more = {k: v for k, v in each.items() if k not in ("name", "type", "required", "tensor-spec")}
+        notes = (["optional"] if each.get("required") is False else []) + [f"{k} {v}" for k, v in more.items()]
+        rows.append(
+            (
+                code(str(each.get("name", ""))),
+                code(shape) if shape else "",
+                code(", ".join(notes), limit=200) if notes else "",
+            )
+        )
+    yield from table(("Name", "Type", ""), _some(rows))
 
 
 def _tested(run: Run | None) -> Dataset | None:

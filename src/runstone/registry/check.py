@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from runstone.artifacts.pointer import parse_pointer
 from runstone.errors import RecordInvalid, RunstoneError
@@ -10,13 +11,17 @@ from runstone.git.repository import CONFIG_FILE, Repository
 from runstone.git.runs import layout
 from runstone.git.runs.branch import read_runs
 from runstone.records import yaml
+from runstone.records.alias import Alias
 from runstone.records.config import Config
 from runstone.records.document import show
 from runstone.records.policy import Policy
 from runstone.records.schema import validate_text
+from runstone.records.stage import Stage
 from runstone.records.upgrade import VERSIONS
 from runstone.registry.branch import registry_commit
-from runstone.registry.layout import Kind, parse_path
+from runstone.registry.layout import Kind, Place, parse_path
+from runstone.registry.numbers import Numbers, read_all_numbers
+from runstone.registry.state import read_policy
 
 Progress = Callable[[int, int], None]
 _RECORDS = (layout.RECORD, layout.METRICS, layout.ARTIFACTS, "experiment.yaml")
@@ -46,7 +51,7 @@ class Checked:
 
 def check_project(repo: Repository) -> Checked:
     """Check `runstone.yaml` and the files of the registry: of the work tree, or of a bare one's default branch."""
-    return _check(_project_files(repo), _registry(repo))
+    return _check(_project_files(repo), _registry(repo), facts=Facts(repo))
 
 
 def check_paths(repo: Repository | None, paths: Iterable[Path]) -> Checked:
@@ -57,7 +62,8 @@ def check_paths(repo: Repository | None, paths: Iterable[Path]) -> Checked:
         paths: Files and folders.
     """
     top = None if repo is None else repo.work_tree
-    return _check((found for path in paths for found in _files_of(repo, path)), _registry(repo), top)
+    facts = None if repo is None else Facts(repo)
+    return _check((found for path in paths for found in _files_of(repo, path)), _registry(repo), top, facts)
 
 
 def check_runs(repo: Repository, progress: Progress | None = None) -> Checked:
@@ -89,13 +95,81 @@ def check_runs(repo: Repository, progress: Progress | None = None) -> Checked:
     return _check(contents())
 
 
-def _check(files: Iterable[tuple[str, bytes]], registry: str | None = None, top: Path | None = None) -> Checked:
+class Facts:
+    """What files of the registry are held against besides their schema: the git tags of versions, and the policy."""
+
+    def __init__(self, repo: Repository) -> None:
+        self._repo = repo
+        self._numbers: dict[str, Numbers] | None = None
+
+    def refuse(self, place: Place, where: str, data: bytes) -> None:
+        """Refuse a stage or an alias of versions that are not there, or a stage that the policy does not have.
+
+        A shallow clone, which has few git tags, tells nothing of versions.
+        """
+        document = yaml.load(data, where)
+        if place.kind == "stage":
+            named = Stage.from_document(document, where).versions
+            self._refuse_stage(place, where)
+        else:
+            named = (Alias.from_document(document, where).version,)
+        if self._repo.shallow:
+            return
+        if self._numbers is None:
+            self._numbers = read_all_numbers(self._repo)
+        there = self._numbers.get(place.key, Numbers())
+        for version in named:
+            if version not in there.versions:
+                tag = f"{place.key}@v{version}"
+                raise RecordInvalid(
+                    where,
+                    f"version {version} is not here: there is no git tag {tag}; if others made it: `runstone pull`",
+                )
+            if version in there.retired:
+                raise RecordInvalid(where, f"version {version} is retired")
+
+    def _refuse_stage(self, place: Place, where: str) -> None:
+        try:
+            policy = self._policy(place.key)
+        except RunstoneError:
+            return  # that it cannot be read is told of the policy itself
+        if place.name not in policy.stages:
+            near = policy.find_stage(place.name)
+            step = f"write it {near}" if near else f"it has {', '.join(policy.stages)}"
+            raise RecordInvalid(where, f"the policy has no stage {place.name}: {step}")
+
+    def _policy(self, key: str) -> Policy:
+        """The policy of a model: of the work tree, or of a bare repository's default branch."""
+        repo = self._repo
+        if repo.work_tree is None:
+            return read_policy(repo, registry_commit(repo), key)
+        base, own = (self._document(Place("policy", each)) for each in ("", key))
+        policy = Policy() if base is None else Policy.from_document(*base)
+        if own is None:
+            return policy
+        stages = own[0].get("stages") is not None
+        return policy.overridden_by(Policy.from_document(*own, own=True), stages=stages)
+
+    def _document(self, place: Place) -> tuple[Any, str] | None:
+        assert self._repo.work_tree is not None
+        path = place.path(self._repo.config.registry)
+        file = self._repo.work_tree / path
+        return (yaml.load(file.read_bytes(), path), path) if file.is_file() else None
+
+
+def _check(
+    files: Iterable[tuple[str, bytes]],
+    registry: str | None = None,
+    top: Path | None = None,
+    facts: Facts | None = None,
+) -> Checked:
     """Check files.
 
     Args:
         files: Path and content.
         registry: The folder of the registry, where files of it may be among them.
         top: The top of the work tree, where paths are not relative to it.
+        facts: What stages and aliases are held against, where there is a repository.
     """
     count, problems = 0, []
     for where, data in files:
@@ -103,7 +177,7 @@ def _check(files: Iterable[tuple[str, bytes]], registry: str | None = None, top:
         try:
             kind = _check_one(where, data)
             if registry is not None:
-                _check_place(kind, registry, where, data, top)
+                _check_place(kind, registry, where, data, top, facts)
         except RunstoneError as error:
             problems.append((where, str(error)))
     return Checked(count, tuple(problems))
@@ -125,9 +199,11 @@ def _check_one(where: str, data: bytes) -> str:
     return kind
 
 
-def _check_place(kind: str, registry: str, where: str, data: bytes, top: Path | None) -> None:
-    """What a schema cannot say of a file of the registry: that it is where its kind belongs, and, of a policy, that
-    its rules name stages that it has.
+def _check_place(
+    kind: str, registry: str, where: str, data: bytes, top: Path | None, facts: Facts | None = None
+) -> None:
+    """What a schema cannot say of a file of the registry: that it is where its kind belongs; of a policy, that its
+    rules name stages that it has; of a stage or an alias, that what it names is there.
     """
     path = where
     if top is not None:
@@ -140,6 +216,8 @@ def _check_place(kind: str, registry: str, where: str, data: bytes, top: Path | 
         raise RecordInvalid(where, f"`schema` must be runstone/{expected}/v{VERSIONS[expected]} here, but is {found}")
     if kind == "policy":
         Policy.from_document(yaml.load(data, where), where, own=place is not None and bool(place.key))
+    if facts is not None and place is not None and place.kind in ("stage", "alias"):
+        facts.refuse(place, where, data)
 
 
 def _registry(repo: Repository | None) -> str | None:

@@ -41,11 +41,13 @@ def check_new_model(repo: Repository, name: object, key: str, commit: str | None
     """
     file = None if commit is None else read_model_file(repo, commit, key)
     if file is None and repo.refs.read(f"refs/tags/{key}@v1") is None:
-        names.check_new_name("model", name)
+        names.check_new_model(name)
 
 
 def is_key(folder: str) -> bool:
     """Whether a folder's name is one that a model gets: another one cannot be asked for by any name."""
+    if folder.lower() in names.RESERVED_KEYS:
+        return False
     try:
         return names.encode_component(check_model(names.decode_component(folder))) == folder or is_cut(folder)
     except InvalidName:
@@ -71,6 +73,8 @@ def find_key(repo: Repository, name: str, commit: str | None = None) -> str:
     """
     name = check_model(name)
     own = names.encode_component(name)
+    if own.lower() in names.RESERVED_KEYS:
+        raise InvalidName("model", name, "the registry has a file of that name")
     commit = commit or branch.registry_commit(repo)
     if commit is None:
         return own

@@ -17,12 +17,19 @@ def format_message(subject: str, trailers: Iterable[tuple[str, object]]) -> str:
 
 def version_rows(repo: "Repository", key: str, versions: Iterable[int]) -> list[tuple[str, object]]:
     """The trailers that name the versions which a commit moves: `Version: 4`, and after it `Tag:` with the id of the
-    object of its git tag, so that a tag which is made anew later is found out.
+    object of its git tag, so that a tag which is made anew later is found out, and `Seal:` with that of what it says,
+    by which one is known that a sync made anew for the same record on another commit.
     """
+    from runstone.registry.tag import read_seal
+
     rows: list[tuple[str, object]] = []
     for version in versions:
-        tag = repo.objects.find(f"{TAGS}{key}@v{version}")
-        rows += [("Version", version), *([("Tag", tag[0])] if tag is not None else [])]
+        name = f"{key}@v{version}"
+        tag = repo.objects.find(f"{TAGS}{name}")
+        rows.append(("Version", version))
+        if tag is not None:
+            seal = read_seal(repo, name, tag[2])
+            rows += [("Tag", tag[0]), *([("Seal", seal)] if seal is not None else [])]
     return rows
 
 

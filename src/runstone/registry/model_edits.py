@@ -52,7 +52,7 @@ def create_model(
         InvalidName: It cannot be used, or differs from another model's by case alone.
         LocalEdits, IndexBusy, BranchBehind, BranchDiverged, SigningFailed: See `branch.commit_files`.
     """
-    repo, name = workspace.repo, names.check_new_name("model", name)
+    repo, name = workspace.repo, names.check_new_model(name)
     key = names.encode_component(name)
     file = ModelFile(
         name=None if names.decode_component(key) == name else name,
@@ -124,7 +124,7 @@ def rename_model(workspace: Workspace, name: str, new_name: str) -> RegisteredMo
         LocalEdits, IndexBusy, BranchBehind, BranchDiverged, SigningFailed: See `branch.commit_files`.
         ReviewRequired: `runstone.yaml` says that such changes are reviewed.
     """
-    repo, name, new_name = workspace.repo, check_model(name), names.check_new_name("model", new_name)
+    repo, name, new_name = workspace.repo, check_model(name), names.check_new_model(new_name)
     key = need_key(repo, name)
     if repo.config.promotion == "review":
         raise ReviewRequired(name, deed="renamed")

@@ -103,6 +103,8 @@ def parse_numbers(refs: Mapping[str, str]) -> dict[str, Numbers]:
         if parsed is None or ref.endswith("^{}"):
             continue
         key, number, is_retired = parsed
+        if key.lower() in names.RESERVED_KEYS:
+            continue  # no model can be called so, whoever pushed it
         numbers = found.setdefault(key, Numbers())
         (numbers.retired if is_retired else numbers.versions)[number] = oid
     return found

@@ -113,7 +113,7 @@ def _resolve_by_run(workspace: Workspace, uri: str, version: ModelVersion) -> Re
     inside = [Descriptor(path, None, md5) for path, md5 in resolved.digests.items()]
     digest = workspace.artifacts.listing_digest(inside)
     if f"md5:{digest}" != version.digest:
-        step = "Fetch the model's own listing from where it was logged: `runstone artifacts push` there"
+        step = "Fetch the model's own listing from where it was logged: `runstone artifacts push --all` there"
         raise ArtifactCorrupt(version.digest.removeprefix("md5:"), uri, digest, step)
     return resolved
 

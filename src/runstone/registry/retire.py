@@ -8,6 +8,7 @@ from runstone.registry import branch
 from runstone.registry.alias import alias_changes
 from runstone.registry.allocate import retire_number
 from runstone.registry.message import format_message, version_rows
+from runstone.registry.numbers import read_numbers
 from runstone.registry.stage import stage_changes
 from runstone.registry.state import read_model_state, read_policy, with_unknown
 from runstone.registry.version import ModelVersion, get_version
@@ -45,7 +46,7 @@ def retire_version(workspace: Workspace, name: str, version: int, *, reason: str
     found = get_version(repo, name, version, include_retired=True)
     is_used = bool(found.aliases) or found.current_stage != NO_STAGE
     if found.retired is not None and not is_used:
-        raise VersionNotFound(name, version, [], is_retired=True)
+        raise VersionNotFound(name, version, read_numbers(repo, found.key).present, is_retired=True)
     _refuse_if_guarded(repo, found)
     if found.retired is None:
         message = f"Retire {found.name} version {version}\n\n{(reason or '').strip()}"

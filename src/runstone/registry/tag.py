@@ -2,14 +2,17 @@
 
 import re
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runstone import names
-from runstone.errors import InvalidName, RecordInvalid
+from runstone.errors import InvalidName, RecordInvalid, RunstoneError
 from runstone.records import yaml
 from runstone.records.document import Document
 from runstone.records.model import VersionBody
 from runstone.registry.numbers import TAGS
+
+if TYPE_CHECKING:
+    from runstone.git.repository import Repository
 
 _STEP = "If it is no model version, give it another name: `git tag NEW OLD && git tag -d OLD`"
 _blocks = re.compile(r"^(?=[A-Za-z_'\"])", re.MULTILINE).split
@@ -74,6 +77,41 @@ def parse_retirement(data: bytes) -> Retirement:
     if tagged is None:
         return Retirement(None, None, None)
     return Retirement(tagged.user_id, tagged.timestamp, tagged.message.strip() or None)
+
+
+def read_seal(repo: "Repository", name: str, data: bytes) -> str | None:
+    """What the git tag of a version says, and the record that it leads to, as one id that tells them from any other.
+
+    It is the id that the tag would have if it were on the folder of its run's record in place of a commit, unsigned:
+    where a run goes onto the tip of a remote, its commit is another one, and all of this stays.
+
+    Args:
+        repo: The repository.
+        name: The tag's name, `churn@v4`.
+        data: The tag object.
+
+    Returns:
+        The id; None if it is no version's, or the record is not here.
+    """
+    try:
+        tagged, body = parse_version(name, "tag", data)
+        commit = repo.objects.resolve(tagged.commit)
+        record = None if commit is None else repo.objects.entry(repo.objects.commit(commit).tree, body.record)
+    except RunstoneError:
+        return None
+    if record is None or not record.is_tree:
+        return None
+    import hashlib  # here: to look a version up, which has to be quick, takes none of it
+
+    head = data.partition(b"\n\n")[0].split(b"\n")
+    rows = [
+        f"object {record.oid}".encode(),
+        b"type tree",
+        *(row for row in head if row.startswith((b"tag ", b"tagger "))),
+    ]
+    text = data.partition(b"\n\n")[2].partition(b"\n-----BEGIN ")[0].rstrip(b"\n")
+    sealed = b"\n".join([*rows, b"", text, b""])
+    return hashlib.new(repo.object_format, b"tag %d\0" % len(sealed) + sealed).hexdigest()
 
 
 def _parse(data: bytes) -> Tagged | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from runstone import names
 from runstone.git import kept
@@ -13,6 +14,7 @@ from runstone.git.process import run_git
 from runstone.git.repository import Repository
 from runstone.git.runs import journal
 from runstone.git.transport import list_worktrees
+from runstone.tracking.former import FORMER
 
 TAGS, REMOTE_TAGS = "refs/tags/", "refs/runstone/remote-tags/"
 
@@ -92,6 +94,32 @@ def diverged_tags(repo: Repository) -> list[Diverged]:
         if own is not None and own != theirs:
             found.append(Diverged(tag, remote, own, theirs))
     return found
+
+
+def is_held(repo: Repository, tag: Diverged) -> bool:
+    """Whether the number of a version belongs to the one here, which a remote has otherwise: commits name its git tag,
+    as those do that move a version, or the remote had it before. Under another number they would mean the remote's.
+    """
+    if _is_named(repo, tag.ours):
+        return True
+    former = f"{FORMER}{tag.remote}/tags/{tag.tag}"
+    return repo.refs.list(former).get(former) == tag.ours and not _is_named(repo, tag.theirs)
+
+
+def _is_named(repo: Repository, tag: str) -> bool:
+    options = ("--all", "--max-count=1", "--format=%H", "--no-show-signature", f"--grep=^Tag: {tag}$")
+    return bool(repo.git("log", *options, allowed=(0, 128))[1].strip())
+
+
+def advise_held(tag: Diverged) -> str:
+    """What to do about a version whose number belongs to the one here."""
+    here, there = quote(f"refs/tags/{tag.tag}"), quote(f"{REMOTE_TAGS}{tag.remote}/{tag.tag}")
+    return (
+        "commits here, or what the remote had before, say that it is the one here, so under another number stages and "
+        f"aliases would mean the other one. Compare them: `git show {here} {there}`. Put it back there: "
+        f"`git push --force {quote(tag.remote)} {here}`; where that one is right: `git tag -d {quote(tag.tag)}`, then "
+        "`runstone pull`"
+    )
 
 
 def unreachable_versions(repo: Repository) -> list[str]:

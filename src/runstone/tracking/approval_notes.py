@@ -25,11 +25,13 @@ class NotesMoved:
     Attributes:
         sent, received: How many notes the other side did not have.
         said: What is to be told, in words.
+        refused: Why the remote did not take them; None if it did, or was not asked to.
     """
 
     sent: int = 0
     received: int = 0
     said: list[str] = field(default_factory=list)
+    refused: str | None = None
 
 
 def exchange_notes(
@@ -73,6 +75,7 @@ def exchange_notes(
             return moved
         result = transport.push(repo, remote, {NOTES_REF: joined}, progress=progress)[NOTES_REF]
         if result.state == "refused":
+            moved.refused = result.reason
             moved.said.append(f"`{remote}` does not take approval notes from you: {result.reason}")
             return moved
         if result.state != "lost":
@@ -82,6 +85,7 @@ def exchange_notes(
         why = result.reason
         time.sleep(_random.uniform(0, min(0.02 * 2**attempt, 1.0)))
         there = transport.list_remote(repo, remote, [NOTES_REF]).get(NOTES_REF)
+    moved.refused = why or "others were faster"
     moved.said.append(f"Approval notes wait for the next sync, since others were faster: {why or 'here'}")
     return moved
 

@@ -19,7 +19,7 @@ from runstone.git.process import run_git
 from runstone.git.repository import Repository
 from runstone.git.runs import copies, journal, layout
 from runstone.git.runs.branch import Draft
-from runstone.tracking import ailments, autosync
+from runstone.tracking import ailments, autosync, former
 from runstone.tracking.workspace import Workspace
 
 State = Literal["ok", "warn", "fail"]
@@ -187,8 +187,16 @@ def _tags(workspace: Workspace) -> Finding:
     if diverged:
         one = diverged[0]
         detail = f"{_counted(len(diverged), 'version')} not the same here as on {one.remote}, as {one.tag}"
+        held = next((each for each in diverged if ailments.is_held(repo, each)), None)
         step = "Keep both, those here under new numbers: `runstone doctor --fix`"
+        if held is not None:
+            step = f"{held.tag}: {ailments.advise_held(held)}"
         return Finding("version tags", "fail", detail, step)
+    gone = former.list_former(repo)
+    if gone:
+        others = f", and {len(gone) - 1} more" if len(gone) > 1 else ""
+        deed, _, step = str(gone[0]).partition(". ")
+        return Finding("version tags", "warn", f"{deed}{others}", step)
     lost = ailments.unreachable_versions(repo)
     if lost:
         detail = f"{_counted(len(lost), 'version')} on a commit that the branch of runs does not lead to, as {lost[0]}"

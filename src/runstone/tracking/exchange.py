@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import SystemRandom
 
-from runstone.artifacts.cache import Cache
-from runstone.artifacts.descriptor import DIR
 from runstone.errors import ArtifactMissing, ArtifactsNotShared, PushRefused, RefMoved, RemoteBusy
 from runstone.git import leftover, transport
 from runstone.git.notes import NOTES_REF
@@ -24,9 +22,9 @@ from runstone.git.runs.join import UNREADABLE
 from runstone.git.runs.merge import MergeNote
 from runstone.git.runs.replay import Replayed, move_runs, replay
 from runstone.git.stream import Progress
+from runstone.tracking import former, version_tags
 from runstone.tracking import push as pushing
-from runstone.tracking import version_tags
-from runstone.tracking.ailments import is_cut
+from runstone.tracking.ailments import Diverged, is_cut, is_held
 from runstone.tracking.approval_notes import exchange_notes
 from runstone.tracking.version_tags import VersionTag
 from runstone.tracking.workspace import Workspace
@@ -55,6 +53,8 @@ class Synced:
         versions_sent, versions_received: Git tags of model versions.
         approvals_sent, approvals_received: Notes of who approved what.
         diverged: Git tags that are another thing here than on the remote; both were kept.
+        moved: Of these, those whose number belongs to the one here; see `ailments.is_held`.
+        lost: What the remote had when it was looked at before, and has no longer, in words.
         notes: Edits of one record that were joined, and what else is to be told, in words.
         left_out: Runs whose artifacts were not sent because the caller said so.
         attempts: Pushes of the branch until it was taken.
@@ -73,6 +73,8 @@ class Synced:
     approvals_sent: int = 0
     approvals_received: int = 0
     diverged: list[str] = field(default_factory=list)
+    moved: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     attempts: int = 0
@@ -115,13 +117,19 @@ class Exchange:
         """Ask the remote for its refs, and bring what is not here.
 
         Writes:
-            Objects, `refs/remotes/<remote>/<branch>` and `refs/runstone/remote-tags/<remote>/`.
+            Objects, `refs/remotes/<remote>/<branch>`, `refs/runstone/remote-tags/<remote>/`, and what the remote has
+            lost, as `former` keeps it.
         """
         repo = self._repo
-        self._there = transport.list_remote(repo, self._remote, [self._branch, version_tags.PATTERN, NOTES_REF])
+        default = former.watched_branch(repo, self._remote)
+        asked = [self._branch, version_tags.PATTERN, NOTES_REF, *([f"refs/heads/{default}"] if default else [])]
+        self._there = transport.list_remote(repo, self._remote, asked)
         if self._tip is not None and self._tip != repo.refs.read(self._tracking):
             self._fetch()
         version_tags.fetch(repo, self._remote, self._there, self._progress)
+        if default is not None:
+            former.look_at_branch(repo, self._remote, default, self._there, self._progress)
+        self.done.lost = [str(each) for each in former.list_former(repo) if each.remote == self._remote]
 
     def _fetch(self) -> None:
         """Bring the remote's branch as it is now."""
@@ -219,6 +227,8 @@ class Exchange:
         repo, done = self._repo, self.done
         here = version_tags.local(repo)
         done.diverged = version_tags.diverged(self._there, here)
+        apart = (Diverged(name, self._remote, here[name], self._there[f"refs/tags/{name}"]) for name in done.diverged)
+        done.moved = [each.tag for each in apart if is_held(repo, each)]
         if receive:
             done.versions_received = version_tags.receive(repo, self._remote, self._there, here)
         tags = version_tags.put_on_runs(repo, version_tags.unsent(repo, self._there, here))
@@ -277,11 +287,11 @@ class Exchange:
         found = {}
         for folder in sorted(run_folders(self._repo, self._tip, tip)):
             run_id = folder.rpartition("/")[2]
-            digests = _named(draft, folder, there, folder)
-            lacking = [digest for digest in digests if not all(map(cache.has, _all_of(cache, [digest])))]
+            digests = pushing.named_digests(draft, folder, there, folder)
+            lacking = [digest for digest in digests if not all(map(cache.has, pushing.with_files(cache, [digest])))]
             if lacking:  # what the remote names already is not for this clone to bring
                 known = there.find_run_folder(run_id)
-                named = set(_named(there, known, there, known) if known is not None else ())
+                named = set(pushing.named_digests(there, known, there, known) if known is not None else ())
                 digests = [digest for digest in digests if digest not in named.intersection(lacking)]
             if digests and not self._is_given_up(draft, folder, digests):
                 found[run_id] = digests
@@ -290,7 +300,7 @@ class Exchange:
     def _is_given_up(self, draft: Draft, folder: str, digests: Iterable[str]) -> bool:
         """Whether a run was deleted and bytes of it are nowhere any more: its tombstone is sent all the same."""
         cache = self._workspace.artifacts.cache
-        lacking = [digest for digest in _all_of(cache, digests) if not cache.has(digest)]
+        lacking = [digest for digest in pushing.with_files(cache, digests) if not cache.has(digest)]
         if not lacking:
             return False
         recorded = None
@@ -318,7 +328,7 @@ class Exchange:
         try:
             moved = remote.push(digests, store.cache, labelled("artifacts", self._progress))
         except ArtifactMissing as error:
-            lost = [run for run, found in new.items() if error.digest in _all_of(store.cache, found)]
+            lost = [run for run, found in new.items() if error.digest in pushing.with_files(store.cache, found)]
             raise ArtifactsNotShared(lost or sorted(new), str(error)) from error
         self._stored |= digests
         self.done.objects += moved.count
@@ -369,18 +379,6 @@ def run_folders(repo: Repository, old: str | None, new: str | None) -> set[str]:
     return {folder for folder in folders if layout.parse_run_folder(folder) is not None}
 
 
-def _named(draft: Draft, folder: str, there: Draft, known: str) -> list[str]:
-    """The folders of bytes that a run names; of files that the remote has as they are, what cannot be read is none."""
-    digests: list[str] = []
-    for name, read in ((layout.ARTIFACTS, pushing.folder_digests), (layout.RECORD, pushing.model_digests)):
-        try:
-            digests += read(draft, folder)
-        except UNREADABLE:
-            if draft.find(f"{folder}/{name}") != there.find(f"{known}/{name}"):
-                raise
-    return list(dict.fromkeys(digests))
-
-
 def labelled(label: str, progress: Progress | None) -> Callable[[int, int], None] | None:
     """A progress of one kind of work as the layers below take it."""
     return None if progress is None else lambda done, total: progress(label, done, total)
@@ -389,12 +387,3 @@ def labelled(label: str, progress: Progress | None) -> Callable[[int, int], None
 def _is_worth_telling(note: MergeNote) -> bool:
     """Not that two clones which began alone made one experiment at two moments, or an empty file that one filled."""
     return note.key != "created" and note.other != '""'
-
-
-def _all_of(cache: Cache, folders: Iterable[str]) -> set[str]:
-    """Folders, and what lies in them, as far as their listings are here."""
-    found = set(folders)
-    for folder in folders:
-        if folder.endswith(DIR) and cache.has(folder):
-            found.update(entry.md5 for entry in cache.read_dir(folder))
-    return found

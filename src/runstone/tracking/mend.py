@@ -14,7 +14,7 @@ from runstone.git.process import run_git
 from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
 from runstone.tracking import ailments
-from runstone.tracking.ailments import REMOTE_TAGS, TAGS, Diverged, LostTree
+from runstone.tracking.ailments import REMOTE_TAGS, TAGS, Diverged, LostTree, advise_held
 from runstone.tracking.doctor import empty_objects, stale_locks
 from runstone.tracking.workspace import Workspace
 
@@ -25,8 +25,8 @@ def mend(workspace: Workspace) -> Iterator[str]:
     Writes:
         Removes empty loose objects and stale locks; sets broken refs back to their last known commits, and puts the
         files of those of which none is known aside; lets go of abandoned snapshots; gives versions that a remote has
-        otherwise new numbers; forgets work trees that are gone, and finds moved ones; records ended runs; makes a
-        damaged index anew.
+        otherwise new numbers, unless stages and aliases may mean the one here; forgets work trees that are gone, and
+        finds moved ones; records ended runs; makes a damaged index anew.
 
     Raises:
         RunstoneError: The branch is broken, and no commit of it is known.
@@ -139,6 +139,8 @@ def _renumber(repo: Repository, diverged: Diverged) -> str:
     found = repo.objects.find(diverged.ours)
     if parsed is None or parsed[2] or found is None or found[1] != "tag":
         return f"{tag} is another tag here than on {remote}; keep one: `git tag -d '{tag}'`, then `runstone sync`"
+    if ailments.is_held(repo, diverged):
+        return f"{tag} keeps its number, though {remote} has another: {advise_held(diverged)}"
     model, number, _ = parsed
     known = [ref.rpartition("/")[2] for ref in (*repo.refs.list(TAGS), *repo.refs.list(REMOTE_TAGS))]
     taken = [other[1] for other in map(names.parse_version_tag, known) if other is not None and other[0] == model]

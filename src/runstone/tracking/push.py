@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from runstone.artifacts.cache import Cache
 from runstone.artifacts.config import public_remotes
-from runstone.artifacts.descriptor import check_digest
+from runstone.artifacts.descriptor import DIR, check_digest
 from runstone.artifacts.pointer import parse_pointer
 from runstone.errors import InvalidName, RemoteFailed
 from runstone.git.runs import layout
 from runstone.git.runs.branch import DVC_CONFIG, Draft, read_runs, update_runs
+from runstone.git.runs.join import UNREADABLE
 from runstone.names import encode_component
 from runstone.records.run import Run
 from runstone.tracking.read import need_recorded
@@ -160,4 +162,25 @@ def all_run_ids(workspace: Workspace) -> list[str]:
                 for run_id in draft.list(f"{base}/{day}/{xx}"):
                     if draft.find(f"{base}/{day}/{xx}/{run_id}/{layout.ARTIFACTS}") is not None:
                         found.append(run_id)
+    return found
+
+
+def named_digests(draft: Draft, folder: str, there: Draft, known: str) -> list[str]:
+    """The folders of bytes that a run names; of files that the remote has as they are, what cannot be read is none."""
+    digests: list[str] = []
+    for name, read in ((layout.ARTIFACTS, folder_digests), (layout.RECORD, model_digests)):
+        try:
+            digests += read(draft, folder)
+        except UNREADABLE:
+            if draft.find(f"{folder}/{name}") != there.find(f"{known}/{name}"):
+                raise
+    return list(dict.fromkeys(digests))
+
+
+def with_files(cache: Cache, folders: Iterable[str]) -> set[str]:
+    """Folders, and what lies in them, as far as their listings are here."""
+    found = set(folders)
+    for folder in folders:
+        if folder.endswith(DIR) and cache.has(folder):
+            found.update(entry.md5 for entry in cache.read_dir(folder))
     return found

@@ -18,6 +18,7 @@ from runstone.git.runs.events import origin
 from runstone.git.stream import Progress
 from runstone.records import yaml
 from runstone.records.model import VersionBody
+from runstone.tracking import former
 
 PATTERN = "refs/tags/*@v*"
 """What to ask a remote for."""
@@ -52,12 +53,16 @@ def fetch(repo: Repository, remote: str, there: Mapping[str, str], progress: Pro
         progress: Told of git's steps.
 
     Writes:
-        Objects, and `refs/runstone/remote-tags/<remote>/`, from which goes what the remote has no longer.
+        Objects, and `refs/runstone/remote-tags/<remote>/`, from which goes what the remote has no longer: to
+        `refs/runstone/former/<remote>/`.
     """
     prefix = _kept(remote)
     known = repo.refs.list(prefix)
-    wanted = {f"{prefix}{name}": oid for name, oid in _annotated(there).items()}
+    present = _annotated(there)
+    wanted = {f"{prefix}{name}": oid for name, oid in present.items()}
     updates = [RefUpdate(ref, None, oid) for ref, oid in known.items() if ref not in wanted]
+    before = {ref.removeprefix(prefix): oid for ref, oid in known.items()}
+    updates += former.note_tags(repo, remote, before, present)
     whole: list[str] = []
     cut: list[str] = []
     for ref, oid in wanted.items():
@@ -161,7 +166,8 @@ def note_sent(repo: Repository, remote: str, sent: Mapping[str, str]) -> None:
     """Keep that the remote has these tags: name → tag object."""
     known = repo.refs.list(_kept(remote))
     refs = {f"{_kept(remote)}{name}": oid for name, oid in sent.items()}
-    repo.refs.update([RefUpdate(ref, oid, known.get(ref)) for ref, oid in refs.items() if known.get(ref) != oid])
+    updates = [RefUpdate(ref, oid, known.get(ref)) for ref, oid in refs.items() if known.get(ref) != oid]
+    repo.refs.update([*updates, *former.forget_tags(repo, remote, sent)])
 
 
 def _kept(remote: str) -> str:

@@ -1,5 +1,6 @@
 """The files of a registry, checked: what is wrong, in which line, and what to do."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from runstone.promotion.ci.file_names import meant_path
 from runstone.promotion.ci.files import File, add_versions, read_versions
 from runstone.promotion.ci.findings import Finding, find_line
 from runstone.promotion.ci.merged import merge_registry
+from runstone.records import yaml
 from runstone.tracking.workspace import Workspace
+from tests.promotion.merged import request_in
 from tests.promotion.support import alias_file, make_versions, propose, stage_file, write
 from tests.support import git
 
@@ -440,3 +443,53 @@ def test_settings_are_told_as_what_they_are(git_repo: Path, text: str) -> None:
     assert broken == [each.path for each in found.findings]
     told = with_approvals(workspace.repo, found).findings
     assert ("unknown", "runstone.yaml") in [(each.level, each.path) for each in told]
+
+
+def test_a_conflict_that_git_left_is_called_one() -> None:
+    """At its first line, with what to do; not as a missing bracket."""
+    text = f"{STAGE}<<<<<<< HEAD\nversions: [1]\n=======\nversions: [2]\n>>>>>>> theirs\n"
+    (found,) = findings(stages__Production=text)
+    assert ("error", "churn/stages/Production.yaml", 2) == found[:3]
+    assert (
+        "line 2 begins a conflict that git left when it merged (`<<<<<<<`). Keep the one side or the other, and remove "
+        "the lines `<<<<<<<`, `=======` and `>>>>>>>`"
+    ) == found[3]
+
+
+@pytest.mark.parametrize("archived", [True, False])
+def test_who_makes_room_is_told_where_it_goes(registry: Path, archived: bool) -> None:
+    """Of the file that has to name it, at its `versions`; also where the version that comes does not exist."""
+    policy = f"{POLICY}stages:\n  Production: {{holders: 1, previous: Archived}}\n  Archived: {{}}\n  Staging: {{}}\n"
+    files: dict[str, str | None] = {"registry/policy.yaml": policy}
+    if archived:
+        files["registry/churn/stages/Archived.yaml"] = f"{STAGE}# old ones\nversions: []\n"
+    write(registry, files, "Rules")
+    propose(registry, {"registry/churn/stages/Production.yaml": stage_file(44)}, "Promote", "odd")
+    result, found = checked(registry, "odd")
+    assert "fail" == result
+    missing = f"there is no version 44 of 'churn', which has versions 1 to 2. Name one that exists: {SHOW}"
+    assert missing in [text for _, _, text in found]
+    why = (
+        "churn v1 makes room for v44 in Production, and the policy sends it to Archived (`previous`), not to no stage."
+    )
+    path = "registry/churn/stages/Archived.yaml"
+    if archived:
+        assert (path, 3, f"{why} Add 1 to `versions` in `{path}`") in found
+    else:
+        here = ("registry/churn/stages/Production.yaml", 3)
+        assert (*here, f"{why} Make the file `{path}`, with 1 in its `versions`") in [
+            (each[0], 3, each[2]) for each in found
+        ]
+
+
+def test_a_request_with_another_digest_is_told_at_its_line(registry: Path) -> None:
+    """With how to make it anew."""
+    asked = replace(request_in(registry, "churn-run-1"), digest=f"md5:{'0' * 32}.dir")
+    text = yaml.dump(asked.to_document())
+    path = "registry/fresh/registrations/churn-run-1.yaml"
+    propose(registry, {path: text}, "Register", "register/1")
+    _, found = checked(registry, "register/1")
+    (at,) = [(where, line, why) for where, line, why in found if "has the digest" in why]
+    line = next(number for number, row in enumerate(text.split("\n"), 1) if row.startswith("digest: "))
+    assert (path, line) == at[:2]
+    assert at[2].endswith("anew from the run: `runstone register fresh --run churn-run-1 --propose`")

@@ -11,6 +11,7 @@ from runstone.git.repository import Repository
 from runstone.promotion.ci.check import bring, check
 from runstone.promotion.ci.context import find_context
 from runstone.promotion.ci.environment import Said, append_plain, read_environment
+from runstone.registry.branch import registry_commit
 from runstone.tracking.sync import sync
 from runstone.tracking.workspace import Workspace
 from tests.promotion.support import make_versions, propose, stage_file, write
@@ -179,6 +180,26 @@ def test_a_push_that_is_no_proposal(team: Team, proposal: str) -> None:
     environ = {"GITLAB_CI": "true", "CI_COMMIT_SHA": proposal, "CI_DEFAULT_BRANCH": "main"}
     context = find_context(repo, environ=environ)
     assert (git("rev-parse", "main", cwd=team.remote), proposal) == (context.base, context.head)
+
+
+def test_a_default_branch_that_nobody_names_is_asked_for(team: Team, proposal: str) -> None:
+    """On a CI system that is not known the remote's HEAD tells; where it does not, nobody can: exit code 2."""
+    path = ci_clone(team, proposal)
+    git("branch", "-q", "trunk", "main", cwd=team.remote)
+    git("symbolic-ref", "HEAD", "refs/heads/trunk", cwd=team.remote)
+    context = find_context(Repository.open(path), environ={})
+    assert (git("rev-parse", "main", cwd=team.remote), proposal) == (context.base, context.head)
+    assert "refs/remotes/origin/trunk" == git("symbolic-ref", "refs/remotes/origin/HEAD", cwd=path)
+    assert context.base == registry_commit(Repository.open(path))
+    git("update-ref", "-d", "refs/remotes/origin/trunk", cwd=path)
+    git("symbolic-ref", "--delete", "refs/remotes/origin/HEAD", cwd=path)
+    git("symbolic-ref", "HEAD", "refs/heads/none-yet", cwd=team.remote)
+    with pytest.raises(CannotDecide) as caught:
+        find_context(Repository.open(path), environ={})
+    assert (
+        "Which branch is the default one is not known here. `origin` does not say which branch its HEAD is. Name it: "
+        "`--base BRANCH`"
+    ) == str(caught.value)
 
 
 def test_what_is_not_there_cannot_be_judged(team: Team, proposal: str) -> None:

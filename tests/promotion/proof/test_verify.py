@@ -20,6 +20,7 @@ from tests.promotion.faults import FAULTS, Make, propose_fault
 from tests.promotion.merged import request_in
 from tests.promotion.proposing import clone, setup
 from tests.promotion.support import ANN, RAE, alias_file, make_versions, merge, propose, stage_file, write
+from tests.registry.support import seal_row
 from tests.support import git
 
 PRODUCTION = "registry/churn/stages/Production.yaml"
@@ -208,7 +209,8 @@ def test_a_rollback_to_several_names_the_tag_of_each(git_repo: Path) -> None:
     write(git_repo, {PRODUCTION: stage_file(3)}, "Promote")
     Client(git_repo).rollback("churn", "Production")
     tags = [git("rev-parse", f"refs/tags/churn@v{number}", cwd=git_repo) for number in (1, 2)]
-    rows = f"Version: 1\nTag: {tags[0]}\nVersion: 2\nTag: {tags[1]}\n"
+    seals = [seal_row(git_repo, f"churn@v{number}") for number in (1, 2)]
+    rows = f"Version: 1\nTag: {tags[0]}\n{seals[0]}Version: 2\nTag: {tags[1]}\n{seals[1]}"
     assert rows in git("log", "-1", "--format=%B", "main", cwd=git_repo)
     assert () == breaks(git_repo)
     git("update-ref", "refs/tags/churn@v2", tags[0], cwd=git_repo)

@@ -23,6 +23,7 @@ from runstone.tracking.workspace import Workspace
 from tests.cli.support import start_cli
 from tests.promotion.proposing import hook, name, promote, reviewed, setup
 from tests.promotion.support import make_versions, stage_file, write
+from tests.registry.support import seal_row
 from tests.support import git
 
 BRANCH = "promote/churn-v1-production"
@@ -44,7 +45,7 @@ def test_one_commit_from_the_up_to_date_branch(tmp_path: Path) -> None:
     assert (head, True, True, "origin") == (outcome.commit, outcome.is_proposal, outcome.is_new, outcome.remote)
     assert git("rev-parse", "main", cwd=remote) == git("rev-parse", f"{BRANCH}^", cwd=remote)
     tag = git("rev-parse", "refs/tags/churn@v1", cwd=remote)
-    trailers = f"Proposal: promote\nModel: churn\nVersion: 1\nTag: {tag}\nStage: Production"
+    trailers = f"Proposal: promote\nModel: churn\nVersion: 1\nTag: {tag}\n{seal_row(ann, 'churn@v1')}Stage: Production"
     assert f"Promote churn v1 to Production\n\n{trailers}" == git("log", "-1", "--format=%B", head, cwd=remote).strip()
     assert "registry/churn/stages/Production.yaml" == git("diff", "--name-only", f"{BRANCH}^", BRANCH, cwd=remote)
     assert "Promote churn v1 to Production" in outcome.asked.text

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from runstone.client import Client
-from runstone.errors import ProposalConflict, ProposalUnclear, VersionRetired
+from runstone.errors import NotProposed, ProposalConflict, ProposalUnclear, VersionRetired
+from runstone.promotion.proposals.look import NotAsked
 from runstone.promotion.proposals.merge import merge_proposal
 from runstone.promotion.proposals.propose import Options
 from runstone.promotion.proposals.refresh import refresh
@@ -13,6 +14,8 @@ from runstone.registry.retire import retire_version
 from runstone.tracking.workspace import Workspace
 from tests.promotion.proposing import promote, setup
 from tests.promotion.support import make_versions, stage_file, write
+from tests.registry.support import log_model
+from tests.sharing import make_team
 from tests.support import git
 
 
@@ -99,3 +102,19 @@ def test_all_kinds_are_made_anew(git_repo: Path) -> None:
         again = refresh(client.workspace, outcome.plan.branch)
         assert outcome.plan.subject == again.plan.subject
         assert outcome.plan.wish == again.plan.wish
+
+
+def test_a_registration_made_offline_takes_its_run_along(tmp_path: Path) -> None:
+    """Once the remote can be reached: else whoever reviews it could not even look."""
+    team = make_team(tmp_path)
+    ann = tmp_path / "ann"
+    uri = str(log_model(Workspace.open(ann), "0192f3ab5c6d", text="x"))
+    git("remote", "set-url", "origin", str(tmp_path / "away"), cwd=ann)
+    with pytest.raises(NotProposed, match="keep the proposal here meanwhile: `--no-push`"):
+        Client(ann).propose_registration("churn", uri)
+    with pytest.warns(NotAsked):
+        kept = Client(ann).propose_registration("churn", uri, options=Options(push=False))
+    git("remote", "set-url", "origin", str(team.remote), cwd=ann)
+    sent = refresh(Workspace.open(ann), kept.plan.branch)
+    assert (True, "origin", ["0192f3ab5c6d"]) == (sent.is_sent, sent.remote, team.runs())
+    assert not refresh(Workspace.open(ann), kept.plan.branch).is_sent

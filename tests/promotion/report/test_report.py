@@ -11,7 +11,9 @@ from runstone.promotion.ci.check import check, write_report
 from runstone.promotion.ci.context import find_context
 from runstone.promotion.report.report import LIMIT, MARKER, report
 from runstone.promotion.report.subject import compare_signatures
+from runstone.promotion.report.text import approvals_lines
 from runstone.records import yaml
+from runstone.records.policy import Approvals
 from runstone.records.registration import Registration
 from runstone.registry.version import register_version, run_commit
 from runstone.tracking.experiment import ensure_experiment
@@ -278,3 +280,12 @@ def test_signatures_are_compared_column_by_column() -> None:
     assert ("changed", "long", '{"required": false, "type": "long"}') == found["inputs.x"]
     assert ("removed", '{"tensor-spec": {}, "type": "tensor"}', None) == found["inputs.1"]
     assert "changed" == found["outputs"][0]
+
+
+def test_a_rule_that_another_contains_is_not_told_beside_it() -> None:
+    """Who meets the stricter one meets both; of two that differ both stand."""
+    named, any_one = Approvals(count=1, by=("ada@example.org",)), Approvals(count=1)
+    only = ["Needs 1 approval, each by one of `ada@example.org`; the author's own does not count."]
+    assert only == approvals_lines([named, any_one])
+    assert 2 == len(approvals_lines([named, Approvals(count=2)]))
+    assert ["No approval is needed."] == approvals_lines([])

@@ -83,13 +83,15 @@ def test_a_push_without_a_merge_has_no_approval(git_repo: Path) -> None:
     assert [expected] == lacking(ONE, evidence)
 
 
-def test_trailers_count_where_somebody_else_than_the_author_wrote_them(git_repo: Path) -> None:
-    """Nobody vouches for themselves by naming others."""
+def test_a_trailer_makes_nobody_an_approver(git_repo: Path) -> None:
+    """Whoever merges can type any name: what a trailer says is their own word, which counts once."""
     propose(git_repo)
     said = "Merge it\n\nReviewed-by: Zoe <zoe@example.org>"
     evidence = collect(Repository.open(git_repo), merge(git_repo, RAE, said))
     assert ["rae@example.org", "zoe@example.org"] == sorted(each.person.mail for each in evidence.approvers)
-    assert [] == lacking(Approvals(count=2), evidence)
+    assert [] == lacking(Approvals(count=1), evidence)
+    why = "2 approvals are needed and 1 counts: that Zoe approved is the word of who merged it alone"
+    assert [why] == lacking(Approvals(count=2), evidence)
     git("reset", "-q", "--hard", "HEAD~1", cwd=git_repo)
     own = collect(Repository.open(git_repo), merge(git_repo, ANN, said))
     expected = (

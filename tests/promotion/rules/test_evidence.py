@@ -109,13 +109,12 @@ def test_who_committed_in_the_name_of_another_is_an_author(git_repo: Path) -> No
 
 
 def test_trailers_are_the_word_of_a_reviewer_and_no_more(git_repo: Path) -> None:
-    """They stand below all else, count as people alone, and never as those whom a policy names."""
+    """They make nobody an approver: whoever merges could type any name. They are told where they stand below all."""
     said = "Approved-by: Boss <boss@example.org>"
     side(git_repo)
     merge(git_repo, "side", RAE, f"Merge it\n\n{said}")
-    assert [] == lacking(TWO, evidence(git_repo))
-    assert "that Boss approved is the word of who merged it alone" in why(git_repo, BOSS)
-    assert "that Boss approved" in why(git_repo, Approvals(count=1, signed=True))
+    for rule in (TWO, BOSS, Approvals(count=1, signed=True)):
+        assert "that Boss approved is the word of who merged it alone" in why(git_repo, rule)
     for message in (f"Merge it\n\n{said}\n\nThe end", f"Merge it\n\n{said}\nwhich is text", said):
         git("reset", "-q", "--hard", "HEAD~1", cwd=git_repo)
         merge(git_repo, "side", RAE, message)

@@ -49,7 +49,7 @@ def promote(line: Line, version: int, *, author: str = ANN, message: str = "Prom
 
 
 def test_a_merged_proposal(line: Line) -> None:
-    """The author of what it brought proposed it; who merged approved it, and so did those whom the merge names."""
+    """The author of what it brought proposed it; who merged approved it, and not those whom they name beside."""
     message = "Promote churn v4 to Production\n\nProposal: promote\nVersion: 4\nBypass: the old one is on fire"
     side = promote(line, 4, message=message)
     trailers = (
@@ -59,7 +59,8 @@ def test_a_merged_proposal(line: Line) -> None:
     (entry,) = read_history(line.repo).entries
     assert (made, line.start, True, 1000 * line.time) == (entry.commit, entry.parent, entry.is_merge, entry.time)
     assert ((ANN_,), BOB_, BOB_) == (entry.proposers, entry.merger, entry.committer)
-    assert [("bob@example.org", "trailer"), ("eve@x.org", "trailer")] == approved(entry)
+    assert [("bob@example.org", "merge")] == approved(entry)
+    assert ["bob@example.org", "eve@x.org"] == [person.mail for person in entry.trailed]
     assert ("promote/churn-v4-production", "the old one is on fire") == (entry.request, entry.bypass)
     assert (StageChange("churn", "churn", 4, NO_STAGE, "Production"),) == entry.changes
 
@@ -175,7 +176,8 @@ def test_people_are_who_mailmap_says_on_the_default_branch(line: Line, git_repo:
     )
     entry = only(mapped)
     assert ["Anna Real <anna@real.org>"] == [str(person) for person in entry.proposers]
-    assert ["Anna Real <anna@real.org>", str(BOB_)] == [str(each.person) for each in entry.approvers]
+    assert ["Anna Real <anna@real.org>"] == [str(person) for person in entry.trailed]
+    assert [str(BOB_)] == [str(each.person) for each in entry.approvers]
 
 
 def test_an_octopus_and_what_other_merges_had_brought(line: Line) -> None:

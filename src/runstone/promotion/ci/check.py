@@ -50,6 +50,7 @@ _BESIDE = {
 }
 
 _BROKEN = {"format", "format-newer", "file-unreadable"}
+_MAKES_ROOM = " makes room for "
 _SAID_BY_FILES = {"version-missing", "version-retired", "stage-unknown"}
 
 
@@ -213,9 +214,14 @@ def _judged(
         if _folder(path) in broken:
             continue  # a file that cannot be read counts as absent, so that its model seems to change otherwise
         line = _line(judged, files.get(path))
-        if path not in said:
-            step = _way(repo, judgement.base, judged.change)
-            yield from (Finding("error", path, line, "transition", f"{each}{step}") for each in judged.problems)
+        for problem in judged.problems:
+            if _MAKES_ROOM in problem:
+                yield _sent_elsewhere(repo, files, judgement.base, judged.change, problem)
+            elif path not in said:
+                at = _request_line(files.get(path), problem) if _is_request(judged.change) else line
+                step = _way(repo, judgement.base, judged.change, problem)
+                problem = f"{problem}." if step and problem.endswith("`") else problem  # which ends in a command
+                yield Finding("error", path, at, "transition", f"{problem}{step}")
         for verdict in judged.verdicts:
             if verdict.result != "pass":
                 about = f"{verdict.gate} {verdict.subject}".rstrip()
@@ -228,8 +234,41 @@ def _folder(path: str) -> str:
     return "/".join(path.split("/")[:2])
 
 
-def _way(repo: Repository, base: str | None, change: Change) -> str:
-    """What to do about a move that the policy does not know."""
+def _sent_elsewhere(
+    repo: Repository, files: dict[str, File], base: str | None, change: Change, problem: str
+) -> Finding:
+    """A version that makes room and is not where the policy sends it, told of the file that has to name it."""
+    assert isinstance(change, StageChange)
+    previous = read_policy(repo, base, change.key).stages[change.before].previous or NO_STAGE
+    path = Place("stage", change.key, previous).path(repo.config.registry)
+    file = files.get(path)
+    if file is None:
+        here = path_of(change, repo.config.registry)
+        line = find_line(files[here].data or b"", "versions") if here in files else 1
+        step = f"Make the file `{path}`, with {change.version} in its `versions`"
+        return Finding("error", here, line, "transition", f"{problem} {step}")
+    step = f"Add {change.version} to `versions` in `{path}`"
+    return Finding("error", path, find_line(file.data or b"", "versions"), "transition", f"{problem} {step}")
+
+
+def _is_request(change: Change) -> bool:
+    return isinstance(change, RegistrationChange)
+
+
+def _request_line(file: File | None, problem: str) -> int:
+    """The line of a request that a problem is about."""
+    about = (("digest", "digest"), ("logged no model", "path"), ("commit", "commit"))
+    key = next((key for words, key in about if words in problem), "run")
+    return 1 if file is None or file.data is None else find_line(file.data, key)
+
+
+def _way(repo: Repository, base: str | None, change: Change, problem: str) -> str:
+    """What to do about a move that the policy does not know, or a request that cannot be met."""
+    if isinstance(change, RegistrationChange):
+        if not any(words in problem for words in ("digest", "logged no model", "There is no run")):
+            return ""
+        model, run = quote(change.model), quote(change.run)
+        return f" Make the request anew from the run: `runstone register {model} --run {run} --propose`"
     if not isinstance(change, StageChange):
         return ""
     rule = read_policy(repo, base, change.key).stages.get(change.after)

@@ -13,6 +13,7 @@ from runstone.git import transport
 from runstone.git.repository import Repository
 from runstone.git.stream import Progress
 from runstone.promotion.ci.environment import Said, check_branch, read_environment
+from runstone.promotion.ci.upstream import learn_default
 from runstone.registry.branch import default_branch, registry_commit
 from runstone.tracking import version_tags
 
@@ -61,17 +62,18 @@ def find_context(
         progress: Told of git's steps.
 
     Writes:
-        In a CI job or a shallow clone with a remote: objects, and `refs/remotes/<remote>/<target branch>`.
+        In a CI job or a shallow clone with a remote: objects, and `refs/remotes/<remote>/<target branch>`. Where the
+        default branch is not known here: what the remote says of it, as `refs/remotes/<remote>/HEAD`.
 
     Raises:
-        CannotDecide: The base or the head is not found, or where they parted.
+        CannotDecide: The base or the head is not found, or where they parted; or which branch is the default one.
         UsageError: `base` or `head` names nothing.
     """
     said = read_environment(os.environ if environ is None else environ)
     source = _Source(repo, said, progress)
     target = said.target
     if base is None and target is None:
-        target = said.default or default_branch(repo)
+        target = said.default or _default_branch(repo)
     source.look(check_branch(base) if base is not None and not repo.objects.is_id(base) else target)
     found_head = source.commit(head or said.head or "HEAD", is_asked=head is not None)
     found_base = _find_base(source, base, said, target)
@@ -224,7 +226,24 @@ class _Source:
         return self.repo.shallow and self.repo.git("rev-parse", "--is-shallow-repository")[1].strip() == b"true"
 
     def _why(self) -> str:
-        return f" {self.note}" if self.note else ""
+        return f" {self.note.rstrip('.')}." if self.note else ""
+
+
+def _default_branch(repo: Repository) -> str:
+    """The default branch; the remote is asked where it is not known here, as in a checkout of one commit."""
+    try:
+        return default_branch(repo)
+    except RunstoneError:
+        why = "There is no git remote to ask."
+    try:
+        remote = transport.find_remote(repo)
+        found = None if remote is None else learn_default(repo, remote)
+        why = why if remote is None else f"`{remote}` does not say which branch its HEAD is."
+    except RunstoneError as error:
+        found, why = None, str(error)
+    if found is None:
+        raise CannotDecide(f"Which branch is the default one is not known here. {why} Name it: `--base BRANCH`")
+    return found
 
 
 def _find_base(source: _Source, asked: str | None, said: Said, target: str | None) -> str | None:

@@ -28,6 +28,7 @@ from runstone.records.version_notes import VersionNotes
 from runstone.registry.layout import Place, parse_path
 
 _POLICY_KEYS = ("stages", "aliases", "metrics", "changes")
+_CONFLICT = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
 _ORDER = {"policy": 0, "model": 1}
 """Policies are read before what they judge, and a model's name before it is spoken of."""
 
@@ -260,6 +261,13 @@ class _Check:
     # --- saying so
 
     def _broken(self, path: str, error: RecordInvalid | NewerFormat) -> None:
+        mark = _CONFLICT.search(self.files[path].data or b"")
+        if mark is not None:
+            line = (self.files[path].data or b"").count(b"\n", 0, mark.start()) + 1
+            why = f"line {line} begins a conflict that git left when it merged (`{mark[1].decode()}`)"
+            step = "Keep the one side or the other, and remove the lines `<<<<<<<`, `=======` and `>>>>>>>`"
+            self._say("error", path, "format", why, step, line=line)
+            return
         if isinstance(error, NewerFormat):
             _, _, text = str(error).partition("` ")
             why, _, step = text.partition(". ")

@@ -273,7 +273,7 @@ def _refuse_new(upstream: Upstream, key: str, name: str) -> None:
     Writes:
         Objects, where a model was deleted: the past tells what it was called.
     """
-    names.check_new_name("model", name)
+    names.check_new_model(name)
     repo, known = upstream.repo, parse_numbers(upstream.refs)
     commit = upstream.merged_commit(None) if upstream.tip is not None else None
     folders = {} if commit is None else list_folder(repo, commit, repo.config.registry)

@@ -14,6 +14,7 @@ from runstone.git.notes import NOTES_REF, seen_ref
 from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
 from runstone.git.stream import Progress, stream_git
+from runstone.promotion.ci.environment import check_branch
 from runstone.records.model import VersionBody
 from runstone.registry.branch import default_branch, registry_commit
 from runstone.tracking import version_tags
@@ -273,6 +274,29 @@ class Upstream:
             if commit is not None and commit != oid:
                 found[f"{ref}^{{}}"] = commit
         return found
+
+
+def learn_default(repo: Repository, remote: str) -> str | None:
+    """Ask a remote which branch its HEAD is, and keep the answer, as `git clone` does.
+
+    Returns:
+        The branch; None if the remote does not say.
+
+    Writes:
+        `refs/remotes/<remote>/HEAD`.
+
+    Raises:
+        RemoteUnreachable: It cannot be asked.
+    """
+    done = stream_git(repo, ["ls-remote", "--symref", "--", remote, "HEAD"])
+    if done.code:
+        raise RemoteUnreachable(remote, transport.remote_url(repo, remote), done.err)
+    rows = (line.partition("\t") for line in done.out.split("\n"))
+    target = next((left[5:] for left, _, name in rows if name == "HEAD" and left.startswith("ref: ")), "")
+    branch = check_branch(target.removeprefix(_HEADS)) if target.startswith(_HEADS) else None
+    if branch is not None:
+        repo.git("symbolic-ref", f"refs/remotes/{remote}/HEAD", f"refs/remotes/{remote}/{branch}")
+    return branch
 
 
 def _read_body(repo: Repository, oid: str) -> VersionBody | None:

@@ -16,6 +16,7 @@ from runstone.promotion.proof.walk import LineReviewer, walk
 from runstone.promotion.rules.settings import read_config
 from runstone.records.policy import NO_STAGE
 from runstone.registry.branch import default_branch
+from runstone.registry.history.reviews import find_foreign
 from runstone.registry.numbers import next_number
 from runstone.registry.people import NOTES_REF
 from runstone.registry.state import read_states
@@ -73,9 +74,10 @@ def judge_push(repo: Repository, updates: Sequence[Update], *, allow_notes: bool
     for update in updates:
         if update.ref == default:
             refused += (Refusal(update.ref, why) for why in _branch(repo, update))
-        elif update.ref == NOTES_REF and not allow_notes:
+        elif update.ref == NOTES_REF and not allow_notes and update.new is not None and _is_not_own(repo, update):
             step = "To take notes: `runstone guard --allow-notes` in hooks/pre-receive"
-            why = f"approvals are merges here, and a note would be anybody's word. {step}"
+            own = "but for what reviewers add themselves: `runstone proposals approve`"
+            why = f"approvals are merges here, and a note would be anybody's word, {own}. {step}"
             refused.append(Refusal(update.ref, why))
         elif update.ref in (repo.runs_ref, NOTES_REF):
             refused += (Refusal(update.ref, why) for why in _append_only(repo, update))
@@ -107,12 +109,21 @@ def _branch(repo: Repository, update: Update) -> Iterator[str]:
         for each in reviewed.faults:
             yield f"{each}. No commit of the push may have it: `git rebase --interactive {old[:7]}`"
         for each in reviewed.breaks:
-            yield f"{each}. Propose it: `runstone promote … --propose`, and have somebody else merge it"
+            is_rule = each.what == "policy" or each.what.startswith("policy of ")
+            step = "`runstone proposals open FILE`" if is_rule else "`runstone promote … --propose`"
+            yield f"{each}. Propose it: {step}, and have somebody else merge it"
 
 
 def _append_only(repo: Repository, update: Update) -> Iterator[str]:
     if update.old is not None and (update.new is None or not _is_on_line(repo, update.old, update.new)):
         yield "it only ever grows, and this would take something back. Bring what is there first: `runstone sync`"
+
+
+def _is_not_own(repo: Repository, update: Update) -> bool:
+    """Whether a push of notes does anything but add what reviewers said themselves."""
+    assert update.new is not None
+    found = repo.objects.find(update.new)
+    return found is None or found[1] != "commit" or find_foreign(repo, update.old, update.new) is not None
 
 
 def _tags(repo: Repository, updates: Sequence[Update]) -> Iterator[Refusal]:

@@ -57,7 +57,11 @@ class Break:
 
 
 class Provenance:
-    """Checks versions of one repository, asking git once for what all of them need."""
+    """Checks versions of one repository, asking git once for what all of them need.
+
+    Attributes:
+        unread: Versions of which not all bytes were read, neither here nor on the remote.
+    """
 
     def __init__(self, workspace: Workspace, tip: str | None = None, *, deep: bool = False) -> None:
         """Prepare.
@@ -71,12 +75,20 @@ class Provenance:
         self._workspace, self._tip, self._deep = workspace, tip, deep
         self._requests: dict[str, Mapping[str, Registration]] = {}
         self._line: set[str] | None = None
+        self.unread: list[str] = []
+        self._was_read = False
 
     def check(self, key: str, version: int) -> Iterator[Break]:
         """The breaks in the chain of one version, in the order of the links."""
+        self._was_read = False
+        what = f"{names.decode_component(key)}/{version}"
+        yield from self._check(what, key, version)
+        if not self._was_read:
+            self.unread.append(what)
+
+    def _check(self, what: str, key: str, version: int) -> Iterator[Break]:
         repo = self._workspace.repo
         tag = f"{key}@v{version}"
-        what = f"{names.decode_component(key)}/{version}"
         found = repo.objects.find(_TAGS + tag)
         if found is None:
             step = DEEPEN if repo.shallow else "`runstone pull`"
@@ -189,6 +201,8 @@ class Provenance:
         digest = reference.digest.removeprefix("md5:")
         where = f"artifact {reference.path}"
         try:
+            if self._deep or not store.cache.has(digest):
+                store.need_remote().need_folder()  # one that is away lacks nothing for certain
             files = store.listing_of(digest)
             if self._deep:
                 self._read_remote(digest)
@@ -207,12 +221,15 @@ class Provenance:
                 store.cache.verify(entry.md5)
             except ArtifactCorrupt as error:
                 yield Break(what, f"{where}/{entry.path}", str(error))
+        self._was_read = self._deep or not absent
         if absent and not self._deep:
             yield from self._on_remote(what, where, absent)
 
     def _on_remote(self, what: str, where: str, files: list[Descriptor]) -> Iterator[Break]:
         try:
             remote = self._workspace.artifacts.remote()
+            if remote is not None:
+                remote.need_folder()
             lost = {entry.md5 for entry in files} if remote is None else remote.missing(entry.md5 for entry in files)
         except (RemoteFailed, MissingLibrary) as error:
             yield Break(what, where, str(error), is_certain=False)

@@ -71,7 +71,7 @@ def _commit(workspace: Workspace, key: str, wish: Maker) -> Outcome:
         if plan.wish.kind == "rename" and needs_approval(repo, base, plan):
             raise _Reviewed
         if any(rule.gates for rule in rules):
-            _judge(workspace, base, plan)
+            _judge(workspace, base, plan, may_bypass=any(rule.bypass for rule in rules))
         return plan.changes
 
     commit = branch.commit_files(repo, changes, lambda _: format_message(repo, made[-1][1], direct=True))
@@ -79,10 +79,10 @@ def _commit(workspace: Workspace, key: str, wish: Maker) -> Outcome:
     return Outcome(plan, commit, is_new=commit is not None, base=base)
 
 
-def _judge(workspace: Workspace, base: str | None, plan: Plan) -> None:
+def _judge(workspace: Workspace, base: str | None, plan: Plan, *, may_bypass: bool) -> None:
     from runstone.promotion.proposals.verdict import refuse_failures
 
     message = format_message(workspace.repo, plan, direct=True)
     head = branch.make_commit(workspace.repo, base, plan.changes, message)
     if base is not None and head is not None:
-        refuse_failures(workspace, base, head, plan.subject)
+        refuse_failures(workspace, base, head, plan.subject, may_bypass=may_bypass)

@@ -95,7 +95,7 @@ def _is_met(repo: Repository, view: View, commit: Commit, branch: str) -> bool:
     """Whether what a proposal wishes is so, as after somebody else made it anew and merged that."""
     try:
         wish = read_wish(repo, commit, branch)
-        return bool(plan_on(read_ground(repo, view.tip, wish.key), wish).nothing)
+        return wish.kind != "edit" and bool(plan_on(read_ground(repo, view.tip, wish.key), wish).nothing)
     except RunstoneError:
         return False
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from runstone.errors import RemoteUnreachable
 from runstone.git import transport
 from runstone.git.lock import FileLock
+from runstone.git.notes import NOTES_REF
 from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
 from runstone.git.stream import Progress
 from runstone.registry.branch import default_branch
 from runstone.tracking import version_tags
+from runstone.tracking.approval_notes import exchange_notes
 
-PREFIXES = ("promote/", "demote/", "rollback/", "register/", "rename/", "remove/")
+PREFIXES = ("promote/", "demote/", "rollback/", "register/", "rename/", "remove/", "edit/")
 """What the branches of proposals begin with."""
 
 
@@ -69,7 +71,7 @@ def look(
 
     Writes:
         Objects; `refs/remotes/<remote>/` for the default branch and the proposals, from which goes what the remote has
-        no longer; git tags of versions that were not here.
+        no longer; git tags of versions, and approval notes, that were not here.
 
     Raises:
         RemoteUnreachable: It cannot be asked, and `may_fail` is not set.
@@ -81,7 +83,8 @@ def look(
     name, branch = transport.find_remote(repo, remote), default_branch(repo)
     if name is None or not ask:
         return _seen_last(repo, branch, name)
-    patterns = [f"refs/heads/{branch}", *(f"refs/heads/{prefix}*" for prefix in PREFIXES), version_tags.PATTERN]
+    heads = (f"refs/heads/{branch}", *(f"refs/heads/{prefix}*" for prefix in PREFIXES))
+    patterns = [*heads, version_tags.PATTERN, NOTES_REF]
     lock = FileLock(repo.cache_dir / "sync.lock")  # or two that bring the same would move each other's refs
     try:
         with lock:
@@ -127,5 +130,6 @@ def _bring(repo: Repository, remote: str, there: Mapping[str, str], progress: Pr
     gone = [ref for ref in known if ref.startswith(prefixes) and ref not in wanted]
     if gone:
         repo.refs.update([RefUpdate(ref, None, known[ref]) for ref in gone])
+    exchange_notes(repo, remote, there.get(NOTES_REF), send=False, progress=progress)
     version_tags.fetch(repo, remote, there, progress)
     version_tags.receive(repo, remote, there, version_tags.local(repo))

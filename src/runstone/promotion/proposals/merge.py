@@ -28,8 +28,8 @@ from runstone.git.stream import Progress
 from runstone.promotion.proposals.bring import bring_runs
 from runstone.promotion.proposals.follow import fast_forward
 from runstone.promotion.proposals.listing import find_proposal
-from runstone.promotion.proposals.look import View, look, tracking_ref
-from runstone.promotion.proposals.proposal import Proposal
+from runstone.promotion.proposals.look import PREFIXES, View, look, tracking_ref
+from runstone.promotion.proposals.proposal import Proposal, parse_trailers
 from runstone.promotion.proposals.publish import publish
 from runstone.promotion.proposals.request import OpenRequest, find_request
 from runstone.promotion.proposals.trees import Conflict, compare_trees
@@ -114,6 +114,7 @@ def merge_proposal(
                 raise
             continue
         remarks += [*remove_branches(repo, view, proposal), *_left_of_model(repo, proposal, commit)]
+        remove_merged(repo, view)
         return Merged(proposal, commit, view.target, remarks=tuple(remarks))
     raise AssertionError("unreachable")
 
@@ -151,7 +152,8 @@ def remove_branches(repo: Repository, view: View, proposal: Proposal) -> list[st
                 if repo.refs.read(kept) == proposal.commit:
                     repo.refs.update([RefUpdate(kept, None, proposal.commit)])
         except (BranchRefused, RefMoved, RemoteUnreachable) as error:
-            left.append(f"The branch `{proposal.branch}` is still on `{view.remote}`: {error}")
+            why = " ".join((error.why if isinstance(error, BranchRefused | RemoteUnreachable) else str(error)).split())
+            left.append(f"`{view.remote}` keeps the branch `{proposal.branch}`, which is of no more use: {why}")
     if proposal.is_local and not proposal.is_foreign:
         if checkouts.checkouts(repo, ref):
             left.append(f"The branch `{proposal.branch}` is checked out here, so it stays.")
@@ -159,6 +161,29 @@ def remove_branches(repo: Repository, view: View, proposal: Proposal) -> list[st
             with suppress(RefMoved):
                 repo.refs.update([RefUpdate(ref, None, proposal.commit)])
     return left
+
+
+def remove_merged(repo: Repository, view: View) -> list[str]:
+    """Remove the branches here of proposals that somebody else has merged, and removed on the remote; their names.
+
+    Writes:
+        Those branches whose commit the default branch of the remote holds, none that is checked out.
+    """
+    if view.remote is None or not view.is_fresh or view.tip is None:
+        return []
+    patterns = [f"refs/heads/{prefix}" for prefix in PREFIXES]
+    form = "--format=%(refname) %(objectname)"
+    _, out = repo.git("for-each-ref", form, f"--merged={view.tip}", "--", *patterns)
+    gone = []
+    for line in out.decode("utf-8", "surrogateescape").splitlines():
+        ref, _, oid = line.rpartition(" ")
+        is_proposal = "proposal" in parse_trailers(repo.objects.commit(oid).message)
+        if ref in view.there or not is_proposal or checkouts.checkouts(repo, ref):
+            continue
+        with suppress(RefMoved):
+            repo.refs.update([RefUpdate(ref, None, oid)])
+            gone.append(ref.removeprefix("refs/heads/"))
+    return gone
 
 
 def describe_conflicts(repo: Repository, conflicts: Sequence[Conflict], target: str) -> list[str]:
@@ -209,6 +234,8 @@ def _refuse_unless_allowed(
         lacking.append(
             f"git knows no name and mail here, so this merge would be nobody's approval. Say who you are: {step}"
         )
+    elif lacking and request is None:
+        lacking.append(f"Whoever else approves it says so: `runstone proposals approve {in_quotes(proposal.name)}`")
     if found.reasons or lacking:
         undecided = found.is_undecided and not lacking
         raise ProposalRefused(proposal.name, [*found.reasons, *lacking], undecided=undecided)
@@ -251,5 +278,7 @@ def _follow(repo: Repository, view: View, commit: str) -> list[str]:
     try:
         is_there = fast_forward(repo, view.ref, commit)
     except (LocalEdits, IndexBusy, RefMoved) as error:
-        return [f"`{view.target}` has it, and `{view.branch}` here does not: {error} Then: `git pull`"]
+        return [
+            f"`{view.target}` has it, and `{view.branch}` here does not: {str(error).rstrip('.')}. Then: `git pull`"
+        ]
     return [] if is_there else [f"`{view.branch}` here has commits of its own. Join the two: `git pull`"]

@@ -32,7 +32,7 @@ def rename_model(
         ModelExists, InvalidName, RecordInvalid: As `model_edits.renaming`.
         As `carry_out`.
     """
-    name, new_name = check_model(name), names.check_new_name("model", new_name)
+    name, new_name = check_model(name), names.check_new_model(new_name)
 
     def make(ground: Ground) -> Wish:
         return Wish("rename", ground.state.key, ground.model, new_name=new_name, why=why)

@@ -28,7 +28,7 @@ from runstone.registry.numbers import Numbers
 from runstone.registry.stage import ARCHIVED, stage_changes
 from runstone.registry.state import ModelState
 
-Kind = Literal["promote", "demote", "rollback", "register", "rename", "remove"]
+Kind = Literal["promote", "demote", "rollback", "register", "rename", "remove", "edit"]
 HasHeld = Callable[[int, str], bool]
 """Whether a version was in a stage before: then it may go back there, from wherever it is."""
 

@@ -57,7 +57,8 @@ def format_message(repo: Repository, plan: Plan, *, direct: bool = False) -> str
     """The message of the commit that a plan becomes; without `Proposal:` where it is made at once."""
     wish = plan.wish
     rows: list[tuple[str, object]] = [] if direct else [("Proposal", wish.kind)]
-    rows.append(("Model", wish.new_name or wish.model))
+    if wish.model or wish.kind != "edit":
+        rows.append(("Model", wish.new_name or wish.model))
     if wish.new_name is not None:
         rows.append(("Former-name", wish.model))
     rows += message.version_rows(repo, wish.key, wish.versions)
@@ -107,6 +108,8 @@ def read_wish(repo: Repository, commit: Commit, branch: str) -> Wish:
     kind = next((kind for kind in _all(get_args(Kind)) if kind == _one(trailers, "proposal")), None)
     if kind is None:
         raise ProposalUnclear(branch, "its last commit has no trailer `Proposal:` that this version knows")
+    if kind == "edit":
+        return Wish(kind, "", _one(trailers, "model") or "", why=_why(commit))
     if len(keys) != 1:
         raise ProposalUnclear(branch, f"its last commit changes {'several models' if keys else 'no model'}")
     if kind in ("rename", "remove"):

@@ -22,6 +22,7 @@ from runstone.promotion.proposals.proposal import format_message, read_wish
 from runstone.promotion.proposals.request import Asked, ask_for_review
 from runstone.promotion.proposals.verdict import hindrance
 from runstone.registry import branch
+from runstone.registry.people import parse_person
 from runstone.tracking.sync import sync
 from runstone.tracking.workspace import Workspace
 
@@ -65,6 +66,7 @@ class Outcome:
         is_new: Whether it was made by this call.
         base: The commit that it was planned on.
         remote: The remote that it was pushed to.
+        is_sent: Whether that got it by this call.
         asked: The request for review.
         hindrances: What the gates have against a proposal that was just made, where no request on a forge tells.
     """
@@ -75,6 +77,7 @@ class Outcome:
     is_new: bool = False
     base: str | None = None
     remote: str | None = None
+    is_sent: bool = False
     asked: Asked = field(default_factory=Asked)
     hindrances: tuple[str, ...] = ()
 
@@ -100,20 +103,12 @@ def propose(workspace: Workspace, key: str, wish: Maker, options: Options | None
     """
     options, repo = options or Options(), workspace.repo
     for attempt in range(_ATTEMPTS):
-        try:
-            view = look(repo, may_fail=not options.push, remote=options.remote, progress=options.progress)
-        except RemoteUnreachable as error:
-            raise NotProposed(error.remote, error.url, error.why) from error
-        if view.tip is None:
-            step = f"`git commit --allow-empty -m Begin && git push -u {view.remote or 'origin'} {view.branch}`"
-            raise RunstoneError(
-                f"`{view.target}` has no commit yet, so there is nothing to propose to. Make one: {step}"
-            )
+        view = ask_remote(repo, options)
         ground = read_ground(repo, view.tip, key)
         made = plan_on(ground, wish(ground))
         if made.nothing:
             return Outcome(made, base=view.tip)
-        if options.push and view.is_fresh and _share_versions(workspace, view, made, options):
+        if options.push and view.is_fresh and share_versions(workspace, view, made, options):
             continue
         try:
             outcome = open_proposal(workspace, view, made, options)
@@ -125,6 +120,18 @@ def propose(workspace: Workspace, key: str, wish: Maker, options: Options | None
             return replace(outcome, hindrances=_hindrances(workspace, view, outcome))
         return outcome
     raise AssertionError("unreachable")
+
+
+def ask_remote(repo: Repository, options: Options) -> View:
+    """What there is to propose to; raises `NotProposed` where the remote is away, and the proposal is to be pushed."""
+    try:
+        view = look(repo, may_fail=not options.push, remote=options.remote, progress=options.progress)
+    except RemoteUnreachable as error:
+        raise NotProposed(error.remote, error.url, error.why) from error
+    if view.tip is None:
+        step = f"`git commit --allow-empty -m Begin && git push -u {view.remote or 'origin'} {view.branch}`"
+        raise RunstoneError(f"`{view.target}` has no commit yet, so there is nothing to propose to. Make one: {step}")
+    return view
 
 
 def open_proposal(
@@ -162,7 +169,7 @@ def open_proposal(
         publish.publish(repo, remote, ref, commit, shared, options.progress)
     if local != commit:
         repo.refs.update([RefUpdate(ref, commit, local)])
-    outcome = Outcome(plan, commit, True, is_new, view.tip, remote)
+    outcome = Outcome(plan, commit, True, is_new, view.tip, remote, remote is not None and shared != commit)
     if remote is None:
         return outcome
     base = fork_point(repo, view, commit) or view.tip
@@ -222,9 +229,12 @@ def _check_replaceable(repo: Repository, view: View, plan: Plan, commit: str) ->
         raise BranchTaken(plan.branch, f"holds something else: {error.why}") from None
     if _place(wish) != _place(plan.wish):
         raise BranchTaken(plan.branch, f"proposes something else: {found.message.partition(chr(10))[0]}")
+    who, own = (text.rpartition("> ")[0] + ">" for text in (found.author, repo.identity("author")))
+    if parse_person(who).mail != parse_person(own).mail and _essence(wish) != _essence(plan.wish):
+        raise BranchTaken(plan.branch, f"is the proposal of {who}, who wishes it otherwise")
 
 
-def _share_versions(workspace: Workspace, view: View, plan: Plan, options: Options) -> bool:
+def share_versions(workspace: Workspace, view: View, plan: Plan, options: Options) -> bool:
     """Share the versions of a plan that are here alone: nobody could look at a proposal to use them."""
     tags = [f"refs/tags/{plan.wish.key}@v{version}" for version in plan.wish.versions]
     repo = workspace.repo

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from runstone.errors import NotAModel, NotYetRegistered, RunstoneError
+from runstone.errors import NotAModel, NotProposed, NotYetRegistered, RemoteUnreachable, RunstoneError
 from runstone.git import transport
 from runstone.git.repository import Repository
 from runstone.git.runs import live
@@ -68,7 +68,10 @@ def propose_registration(
         raise NotAModel(str(source), [model.path for model in models])
     need_bytes(workspace, source, recorded, reference)
     if options.push and transport.find_remote(repo, options.remote) is not None:
-        sync(workspace, remote=options.remote, progress=options.progress)  # may move the run to another commit
+        try:
+            sync(workspace, remote=options.remote, progress=options.progress)  # may move the run to another commit
+        except RemoteUnreachable as error:
+            raise NotProposed(error.remote, error.url, error.why) from error
     request = Registration(
         run=source.run_id,
         path=reference.path,

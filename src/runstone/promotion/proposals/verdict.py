@@ -36,11 +36,11 @@ def hindrance(workspace: Workspace, base: str, head: str) -> Hindrance:
     return Hindrance(tuple(dict.fromkeys(reasons)), judgement.result == "unknown")
 
 
-def refuse_failures(workspace: Workspace, base: str, head: str, what: str) -> None:
-    """Refuse a change that is to be made at once; raises `GatesNotPassed`."""
+def refuse_failures(workspace: Workspace, base: str, head: str, what: str, *, may_bypass: bool) -> None:
+    """Refuse a change that is to be made at once; raises `GatesNotPassed`, which says whether anybody may bypass."""
     found = hindrance(workspace, base, head)
     if found.reasons:
-        raise GatesNotPassed(what, found.reasons, undecided=found.is_undecided)
+        raise GatesNotPassed(what, found.reasons, undecided=found.is_undecided, may_bypass=may_bypass)
 
 
 def missing_approvals(workspace: Workspace, base: str, merge: str, note: ApprovalNote | None = None) -> list[str]:

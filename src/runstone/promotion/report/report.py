@@ -5,6 +5,7 @@ What does not fit a forge's limit is left out, what matters least first, and the
 
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import unified_diff
+from functools import cached_property
 from shlex import quote
 
 from runstone import names
@@ -19,10 +20,12 @@ from runstone.promotion.report.described import describe
 from runstone.promotion.report.places import path_of
 from runstone.promotion.report.subject import Subject, code_of, compare_subjects, subject_of_request, subject_of_version
 from runstone.promotion.report.text import Part, plain
+from runstone.promotion.rules.approvals import Evidence, with_reviews
 from runstone.promotion.rules.judgement import Judged, Judgement, judge
 from runstone.records.policy import NO_STAGE
 from runstone.registry.branch import read_file
 from runstone.registry.changes import AliasChange, Change, RegistrationChange, StageChange
+from runstone.registry.history.line import read_makers
 from runstone.registry.layout import Place
 from runstone.registry.state import read_policy
 from runstone.tracking.markdown import code, table, take_lines
@@ -38,7 +41,12 @@ NO_LIMIT = 100_000_000
 """For a file or a terminal."""
 
 _MOST_CHANGES = 50
-_RESULTS = {"pass": "pass", "fail": "fail", "unknown": "cannot be decided yet"}
+_SET_ASIDE = "pass, with gates set aside"
+_RESULTS = {
+    "pass": "pass",
+    "fail": "fail",
+    "unknown": "cannot be decided yet",
+}
 
 
 def report(
@@ -80,7 +88,12 @@ def report(
     )
     # A check has said of the files what is wrong with them, line by line.
     problems = () if findings else judgement.problems
-    parts = [_head(judged, result), text.findings_part(wrong), text.problems_part(problems)]
+    aside = result == "pass" and any(v.result == "bypassed" for each in judged for v in each.verdicts)
+    parts = [
+        _head(judged, _SET_ASIDE if aside else _RESULTS[result]),
+        text.findings_part(wrong),
+        text.problems_part(problems),
+    ]
     report_ = _Report(workspace, base, head)
     for each in _in_order(judged)[:_MOST_CHANGES]:
         parts += report_.parts(each, judged)
@@ -122,7 +135,7 @@ def _head(judged: Sequence[Judged], result: str) -> Part:
         rows.append((plain(each.change.model), plain(describe(each.change)), told))
     lines = [MARKER, f"### {title}", ""]
     lines += [*table(("model", "change", ""), rows)] if rows else ["Nothing."]
-    return Part("", (*lines, "", f"Files and gates: **{_RESULTS[result]}**."), 10)
+    return Part("", (*lines, "", f"Files and gates: **{result}**."), 10)
 
 
 class _Report:
@@ -130,6 +143,14 @@ class _Report:
 
     def __init__(self, workspace: Workspace, base: str | None, head: str) -> None:
         self.workspace, self.base, self.head = workspace, base, head
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """Who has approved the proposal by notes of their own: it is the head, or what that merges for a trial."""
+        parents = self.repo.objects.commit(self.head).parents
+        proposal = parents[1] if len(parents) == 2 and parents[0] == self.base else self.head
+        makers = () if self.base is None else read_makers(self.repo, self.base, proposal)
+        return with_reviews(self.repo, Evidence(proposal, True, makers, None, ()), self.base)
 
     @property
     def repo(self) -> Repository:
@@ -157,7 +178,7 @@ class _Report:
         return found
 
     def _title(self, judged: Judged) -> Part:
-        lines = [f"### {plain(describe(judged.change))}", "", *text.approvals_lines(judged.approvals)]
+        lines = [f"### {plain(describe(judged.change))}", "", *text.approvals_lines(judged.approvals, self.evidence)]
         lines += [f"- **{each}**" for each in (code(problem, limit=text.LONG) for problem in judged.problems)]
         return Part("", tuple(lines), 10)
 

@@ -9,6 +9,7 @@ from runstone.promotion.ci.annotations import without_commands
 from runstone.promotion.ci.findings import Finding
 from runstone.promotion.gates.protocol import Verdict
 from runstone.promotion.report.subject import Subject, compare_signatures
+from runstone.promotion.rules.approvals import Evidence, progress
 from runstone.records.policy import Approvals, Direction
 from runstone.tracking.code import CodeComparison, fetch_command
 from runstone.tracking.compare import Comparison, Difference
@@ -79,9 +80,25 @@ def gates_part(verdicts: Sequence[Verdict]) -> Part | None:
     return part("Gates", table(("gate", "", "result", ""), rows), 10)
 
 
-def approvals_lines(approvals: Sequence[Approvals]) -> list[str]:
-    """Who must say yes, by each rule."""
-    return [_approvals_line(rule) for rule in approvals] or ["No approval is needed."]
+def approvals_lines(approvals: Sequence[Approvals], evidence: Evidence | None = None) -> list[str]:
+    """Who must say yes, by each rule that no other one contains; and who has by now, as far as notes tell."""
+    rules = [rule for rule in approvals if not any(_contains(other, rule) for other in approvals if other != rule)]
+    is_told = evidence is not None and bool(evidence.approvers)
+    lines = []
+    for rule in rules:
+        so_far = f" So far {code(progress(rule, evidence))}." if evidence is not None and is_told else ""
+        lines.append(_approvals_line(rule) + so_far)
+    return lines or ["No approval is needed."]
+
+
+def _contains(one: Approvals, other: Approvals) -> bool:
+    """Whether whatever meets one rule meets another, too."""
+    return (
+        one.count >= other.count
+        and (not other.by or one.by == other.by)
+        and (one.signed or not other.signed)
+        and (other.by_author or not one.by_author)
+    )
 
 
 def _approvals_line(approvals: Approvals) -> str:

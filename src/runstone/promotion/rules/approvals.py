@@ -18,7 +18,8 @@ from runstone.registry.changes import AliasChange, Change, ModelChange, PolicyCh
 from runstone.registry.history.entry import Approver, Entry
 from runstone.registry.history.joined import guarded_paths
 from runstone.registry.history.line import read_entry
-from runstone.registry.people import Person, parse_person, read_people, with_opener
+from runstone.registry.history.reviews import read_reviews
+from runstone.registry.people import Person, find_mailmap, map_people, parse_person, read_people, with_opener
 from runstone.registry.state import read_policy
 
 _REVIEWED = Approvals(count=1)
@@ -161,14 +162,37 @@ def weigh(repo: Repository, entry: Entry, *, signatures: bool = True) -> Evidenc
         voices.append(Approver(merger, "merge", merger.login))  # the author's own
     if entry.trailed and entry.is_merge and entry.is_own:
         doubts.append("its Approved-by and Reviewed-by lines are the author's own word")
-    if signatures and merger is not None and any(each.how == "merge" for each in voices):
-        signed = is_signed_by(repo, entry.commit, merger)
-        voices = [replace(each, signed=signed and each.how == "merge") for each in voices]
+    if signatures:
+        voices = [_signed(repo, each, entry.commit) for each in voices]
     head = entry.others[0] if len(entry.others) == 1 else None
     evidence = Evidence(
         entry.commit, entry.is_merge, entry.makers, merger, _distinct(voices), doubts=tuple(doubts), head=head
     )
     return evidence if entry.note is None else with_note(repo, evidence, entry.note, entry.parent, people=entry.noted)
+
+
+def _signed(repo: Repository, voice: Approver, commit: str) -> Approver:
+    """A yes, and whether the commit by which it was said has a good signature: the merge, or that of a note."""
+    if voice.how == "trailer":
+        return voice
+    return replace(voice, signed=is_signed_by(repo, voice.said or commit, voice.person))
+
+
+def with_reviews(repo: Repository, evidence: Evidence, base: str | None, head: str | None = None) -> Evidence:
+    """Evidence, and what reviewers said of a proposal that is still open, by notes of their own.
+
+    Args:
+        repo: The repository.
+        evidence: What is known without it.
+        base: The commit that it is merged into, whose `.mailmap` says whose address is whose.
+        head: The proposal; the commit that the evidence is of if None.
+    """
+    head = head or evidence.commit
+    found = read_reviews(repo, [head]).get(head, ())
+    mapped = map_people(repo, [each.person for each in found], find_mailmap(repo, base))
+    people = [(mapped[each.person.name, each.person.mail], each.commit) for each in found]
+    voices = [_signed(repo, Approver(p, "review", said=said), head) for p, said in people if not p.is_nobody]
+    return replace(evidence, approvers=_distinct([*evidence.approvers, *voices]))
 
 
 def with_note(
@@ -214,26 +238,20 @@ def with_note(
     )
 
 
+def progress(approvals: Approvals, evidence: Evidence) -> str:
+    """How far a proposal is by one rule: `1 of 2 approvals: Ada`."""
+    counted, _ = _weigh_voices(approvals, evidence)
+    number, _ = _count(counted, evidence.approvers)
+    names = ", ".join(dict.fromkeys(person.name for person in counted))
+    word = "approval" if approvals.count == 1 else "approvals"
+    return f"{number} of {approvals.count} {word}{f': {names}' if names else ''}"
+
+
 def lacking(approvals: Approvals, evidence: Evidence) -> list[str]:
     """What is missing by one rule, one sentence each; empty when there are approvals enough."""
     if approvals.count == 0:
         return []
-    counted: list[Person] = []
-    reasons: list[str] = []
-    authors = frozenset(key for author in evidence.authors for key in author.keys)
-    for approver in evidence.approvers:
-        name = approver.account or approver.person.name
-        group = _everything_of(approver.person, evidence.approvers)
-        if group & authors and not approvals.by_author:
-            reasons.append(f"{name} approved what is their own")
-        elif approver.how == "trailer" and (approvals.by or approvals.signed):
-            reasons.append(f"that {name} approved is the word of who merged it alone")
-        elif approvals.by and not _matches(approver, approvals.by):
-            reasons.append(f"{name} is not among those whose approval counts ({', '.join(approvals.by)})")
-        elif approvals.signed and not approver.signed:
-            reasons.append(f"the approval of {name} has no good signature")
-        else:
-            counted.append(approver.person)
+    counted, reasons = _weigh_voices(approvals, evidence)
     number, groups = _count(counted, evidence.approvers)
     if number >= approvals.count:
         return []
@@ -244,6 +262,29 @@ def lacking(approvals: Approvals, evidence: Evidence) -> list[str]:
     wanted = "1 approval is" if approvals.count == 1 else f"{approvals.count} approvals are"
     why = "; ".join(dict.fromkeys([*reasons, *evidence.doubts])) or f"nobody {'else ' if number else ''}approved it"
     return [f"{wanted} needed and {number or 'none'} counts: {why}"]
+
+
+def _weigh_voices(approvals: Approvals, evidence: Evidence) -> tuple[list[Person], list[str]]:
+    """Whose yes counts by a rule, and why that of others does not."""
+    counted: list[Person] = []
+    reasons: list[str] = []
+    authors = frozenset(key for author in evidence.authors for key in author.keys)
+    for approver in evidence.approvers:
+        name = approver.account or approver.person.name
+        group = _everything_of(approver.person, evidence.approvers)
+        if group & authors and not approvals.by_author:
+            reasons.append(f"{name} approved what is their own")
+        elif approver.how == "trailer":
+            if any(approver.person.keys & other.person.keys for other in evidence.approvers if other.how != "trailer"):
+                continue  # who said so in a way that counts
+            reasons.append(f"that {name} approved is the word of who merged it alone")
+        elif approvals.by and not _matches(approver, approvals.by):
+            reasons.append(f"{name} is not among those whose approval counts ({', '.join(approvals.by)})")
+        elif approvals.signed and not approver.signed:
+            reasons.append(f"the approval of {name} has no good signature")
+        else:
+            counted.append(approver.person)
+    return counted, reasons
 
 
 def _everything_of(person: Person, approvers: Iterable[Approver]) -> frozenset[str]:

@@ -277,7 +277,7 @@ def _model(ground: Ground, change: ModelChange) -> list[str]:
 def _new_name(ground: Ground, key: str, name: str, own: str | None = None) -> list[str]:
     """What is wrong with a name that a model would get, whose key is `own` if it is there already."""
     try:
-        names.check_new_name("model", name)
+        names.check_new_model(name)
         refuse_taken(ground.repo, ground.base, name, names.encode_component(name), own=own)
         refuse_former(ground.repo, name, key, commit=ground.base)
     except (InvalidName, ModelExists) as error:

@@ -10,11 +10,13 @@ from typing import Literal
 
 from runstone.records.approval import ApprovalNote
 from runstone.registry.changes import Change
+from runstone.registry.history.reviews import Review
 from runstone.registry.people import Person
 
-How = Literal["merge", "trailer", "note"]
+How = Literal["merge", "trailer", "note", "review"]
 
 _TRAILER = re.compile(r"^([A-Z][A-Za-z-]*): (.*)$", re.MULTILINE)
+_ALL_TRAILERS = re.compile(r"(?:[A-Za-z][A-Za-z-]*: [^\n]*(?:\n|$))*")
 _REQUESTS = (
     re.compile(r"^See merge request (\S+![0-9]+)$", re.MULTILINE),
     re.compile(r"\AMerge pull request (#[0-9]+) "),
@@ -33,14 +35,17 @@ class Approver:
 
     Attributes:
         person: Who.
-        how: `merge`: they merged what somebody else proposed; `trailer`: the commit says so; `note`: the forge told CI.
+        how: `merge`: they merged what somebody else proposed; `review`: they said so by a git note of their own before;
+            `note`: the forge told CI; `trailer`: whoever merged it says so, which makes nobody an approver.
         account: The account on the forge, where a note tells it.
+        said: Of a review, the commit of notes.
         signed: Whether the commit that says so is known to have a good signature of this person.
     """
 
     person: Person
     how: How
     account: str = ""
+    said: str = ""
     signed: bool = False
 
 
@@ -62,7 +67,9 @@ class Entry:
         messages: Those of the commits that came with a merge, the newest first.
         note: What a forge knew of the request, as CI kept it.
         noted: Who approved by that note.
-        trailed: Who approved by the trailers of its own message.
+        trailed: Whom the trailers of its own message name as approvers.
+        reviews: What reviewers said of what it merged before it was merged.
+        reviewed: Who they are.
         tree: Its tree.
         others: Its further parents: the heads that it merged.
         changes: The facts that it changed.
@@ -84,6 +91,8 @@ class Entry:
     note: ApprovalNote | None = None
     noted: tuple[Person, ...] = ()
     trailed: tuple[Person, ...] = ()
+    reviews: tuple[Review, ...] = ()
+    reviewed: tuple[Person, ...] = ()
     tree: str = ""
     others: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
@@ -109,6 +118,16 @@ class Entry:
     def bypass(self) -> str | None:
         """Why gates were set aside, where they were."""
         return self.trailers.get("Bypass")
+
+    @property
+    def why(self) -> str | None:
+        """What its proposer said of it, on one line: what stands between subject and trailers."""
+        for text in self.messages if self.is_merge else (self.message,):
+            *above, last = text.partition("\n")[2].strip().split("\n\n")
+            said = above if _ALL_TRAILERS.fullmatch(last) else [*above, last]
+            if "".join(said).strip():
+                return " ".join(" ".join(said).split())
+        return None
 
     @property
     def request(self) -> str | None:
@@ -166,13 +185,15 @@ class Entry:
 
     @cached_property
     def voices(self) -> tuple[Approver, ...]:
-        """Every yes that counts as one: one person may have said it in several ways.
+        """Every yes that somebody is said to have given: one person may have said it in several ways.
 
         The trailers are the word of who wrote the merge: nobody vouches for themselves by naming others, and into what
-        a forge writes goes the text of who opened the request.
+        a forge writes goes the text of who opened the request. They are kept to tell why they do not count.
         """
         noted = zip(self.noted, () if self.note is None else self.note.approvals, strict=True)
         found = [Approver(person, "note", approval.by) for person, approval in noted]
+        reviews = zip(self.reviewed, self.reviews, strict=True)
+        found += [Approver(person, "review", said=review.commit) for person, review in reviews if not person.is_nobody]
         if self.is_vouched and self.landed_by is not None:
             if not is_forge(self.committer):
                 found += [Approver(person, "trailer") for person in self.trailed if not person.is_nobody]
@@ -181,10 +202,14 @@ class Entry:
 
     @property
     def approvers(self) -> tuple[Approver, ...]:
-        """Who said yes, as far as git knows, each once; not whether that was enough: see `runstone verify`."""
+        """Who said yes, as far as git knows, each once; not whether that was enough: see `runstone verify`.
+
+        Whom a trailer alone names is not among them: that is the word of who merged it.
+        """
         distinct: dict[Person, Approver] = {}
         for each in self.voices:
-            distinct.setdefault(each.person, each)
+            if each.how != "trailer":
+                distinct.setdefault(each.person, each)
         return tuple(distinct.values())
 
 

@@ -18,6 +18,7 @@ from runstone.registry.history.brought import Brought, Written, find_plain_merge
 from runstone.registry.history.entry import Entry, is_forge
 from runstone.registry.history.facts import Facts
 from runstone.registry.history.joined import is_joined
+from runstone.registry.history.reviews import read_reviews
 from runstone.registry.layout import Place, covered_path, parse_path
 from runstone.registry.people import (
     MAILMAP,
@@ -195,6 +196,9 @@ def _with_people(repo: Repository, tip: str, entries: list[Entry]) -> Iterator[E
     else:
         notes = read_notes(repo, [entry.commit for entry in entries])
     plain = find_plain_merges(repo, entries, brought, written)
+    reviews = read_reviews(repo, [entry.others[0] for entry in entries if len(entry.others) == 1])
+    if reviews:
+        entries = [replace(e, reviews=reviews.get(e.others[0], ()) if len(e.others) == 1 else ()) for e in entries]
     told = [
         _add_people(repo, e, brought.get(e.commit), written, notes.get(e.commit), e.commit in plain) for e in entries
     ]
@@ -251,6 +255,7 @@ def _is_joined(repo: Repository, tree: str, parents: tuple[str, ...], fork: str 
 
 def _people_of(entry: Entry) -> Iterator[Person]:
     yield from (entry.committer, entry.author, *entry.proposers, *entry.makers, *entry.noted, *entry.trailed)
+    yield from (review.person for review in entry.reviews)
 
 
 def _map(entry: Entry, known: Mapping[tuple[str, str], Person]) -> Entry:
@@ -268,6 +273,7 @@ def _map(entry: Entry, known: Mapping[tuple[str, str], Person]) -> Entry:
         makers=tuple(makers) if note is None else with_opener(makers, note),
         noted=tuple(replace(p, login=login) for p, login in zip(find(entry.noted), logins, strict=True)),
         trailed=tuple(dict.fromkeys(person for person in find(entry.trailed) if person.mail)),
+        reviewed=find(review.person for review in entry.reviews),
     )
 
 
