@@ -30,12 +30,15 @@ class Approvals:
         by: Whose yes counts, as mail addresses or patterns such as `*@example.org`; anybody's if empty.
         by_author: Whether the yes of the one who proposed it counts.
         signed: Whether only a commit with a signature that git accepts counts.
+        trailers: Whether those count whom `Approved-by:` and `Reviewed-by:` in the message of a merge name, on the word
+            of whoever merged it.
     """
 
     count: int = 0
     by: tuple[str, ...] = ()
     by_author: bool = False
     signed: bool = False
+    trailers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +200,9 @@ def _read_approvals(document: Any, where: str, prefix: str) -> Approvals:
         by=reader.take_texts("by"),
         by_author=reader.take("by_author", bool) or False,
         signed=reader.take("signed", bool) or False,
+        trailers=reader.take("trailers", bool) or False,
     )
-    refuse_unknown(reader, ("count", "by", "by_author", "signed"))
+    refuse_unknown(reader, ("count", "by", "by_author", "signed", "trailers"))
     return approvals
 
 

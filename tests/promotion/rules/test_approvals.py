@@ -1,5 +1,6 @@
 """Who proposed, who approved, and whether it is enough: read from real merges."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,7 @@ def test_a_push_without_a_merge_has_no_approval(git_repo: Path) -> None:
 
 
 def test_a_trailer_makes_nobody_an_approver(git_repo: Path) -> None:
-    """Whoever merges can type any name: what a trailer says is their own word, which counts once."""
+    """Whoever merges can type any name: what a trailer says is their own word, unless the policy takes that."""
     propose(git_repo)
     said = "Merge it\n\nReviewed-by: Zoe <zoe@example.org>"
     evidence = collect(Repository.open(git_repo), merge(git_repo, RAE, said))
@@ -92,6 +93,11 @@ def test_a_trailer_makes_nobody_an_approver(git_repo: Path) -> None:
     assert [] == lacking(Approvals(count=1), evidence)
     why = "2 approvals are needed and 1 counts: that Zoe approved is the word of who merged it alone"
     assert [why] == lacking(Approvals(count=2), evidence)
+    assert [] == lacking(Approvals(count=2, trailers=True), evidence)
+    by_zoe = Approvals(count=1, by=("zoe@example.org",))
+    assert [] == lacking(replace(by_zoe, trailers=True), evidence)
+    assert lacking(by_zoe, evidence)
+    assert lacking(Approvals(count=2, signed=True, trailers=True), evidence)
     git("reset", "-q", "--hard", "HEAD~1", cwd=git_repo)
     own = collect(Repository.open(git_repo), merge(git_repo, ANN, said))
     expected = (
@@ -99,6 +105,7 @@ def test_a_trailer_makes_nobody_an_approver(git_repo: Path) -> None:
         "its Approved-by and Reviewed-by lines are the author's own word"
     )
     assert [expected] == lacking(ONE, own)
+    assert [expected] == lacking(Approvals(count=1, trailers=True), own)
 
 
 def test_a_button_on_a_forge_is_pressed_by_the_author_of_the_merge(git_repo: Path) -> None:

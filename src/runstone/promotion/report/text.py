@@ -98,6 +98,7 @@ def _contains(one: Approvals, other: Approvals) -> bool:
         and (not other.by or one.by == other.by)
         and (one.signed or not other.signed)
         and (other.by_author or not one.by_author)
+        and (other.trailers or not one.trailers)
     )
 
 

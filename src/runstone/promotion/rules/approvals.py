@@ -274,7 +274,7 @@ def _weigh_voices(approvals: Approvals, evidence: Evidence) -> tuple[list[Person
         group = _everything_of(approver.person, evidence.approvers)
         if group & authors and not approvals.by_author:
             reasons.append(f"{name} approved what is their own")
-        elif approver.how == "trailer":
+        elif approver.how == "trailer" and not approvals.trailers:
             if any(approver.person.keys & other.person.keys for other in evidence.approvers if other.how != "trailer"):
                 continue  # who said so in a way that counts
             reasons.append(f"that {name} approved is the word of who merged it alone")
