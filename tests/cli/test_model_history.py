@@ -143,13 +143,17 @@ def test_a_shallow_clone_says_so(invoke: Invoke, line: Line, git_repo: Path, tmp
 
 
 def test_approvals_that_may_be_missing(invoke: Invoke, line: Line, git_repo: Path, tmp_path: Path) -> None:
-    """A plain clone has no notes of approvals: that is said until they were fetched; without a remote it is not."""
+    """A plain clone has no notes of approvals: where the project reviews, that is said until they were fetched. Without
+    a remote, or where all was committed directly, nothing can be missing.
+    """
     hint = (
         "Approvals that CI noted may be missing: `git clone` leaves these notes behind. Fetch them: `runstone pull`\n"
     )
     clone = tmp_path / "clone"
     git("clone", "-q", git_repo, clone, cwd=tmp_path)
     commands = (["models", "history", "churn"], ["models", "blame", "churn", "--json"], ["audit", "--csv"])
+    assert [""] * 3 == [invoke(*command, repo=clone).stderr for command in commands]
+    (clone / "runstone.yaml").write_text("promotion: review\n")
     assert [hint] * 3 == [invoke(*command, repo=clone).stderr for command in commands]
     assert [""] * 3 == [invoke(*command).stderr for command in commands]
     git("notes", "--ref", "runstone", "add", "-m", "x", cwd=git_repo)

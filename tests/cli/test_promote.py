@@ -106,7 +106,8 @@ def test_register_by_run(invoke: Invoke, versions: list[str]) -> None:
     assert "models:/other/1\n" == invoke("register", "other", "--run", run, "--tag", "team=growth").stdout
     assert "models:/third/1\n" == invoke("models", "register", "third", f"{run}/model").stdout
     made = invoke("register", "fourth", "--run", run, "--propose")
-    assert f"proposed: Register run {run[:12]} of fourth\nregister/fourth-{run[:12]}\n" == made.stdout
+    name = json.loads(invoke("runs", "show", run, "--json").stdout)["name"]
+    assert f"proposed: Register run {run[:12]} of fourth ({name})\nregister/fourth-{run[:12]}\n" == made.stdout
     met = invoke("register", "other", "--run", run, "--propose").stdout
     assert f"`model` of run {run} is other v1 already.\n" == met
 

@@ -82,7 +82,8 @@ def test_a_models_own_rules_stand_in_place_of_the_projects() -> None:
         ({"aliases": {"v1": {}}},
          "`aliases.v1` is no name for an alias: `latest`, numbers and `v<number>` already mean a version"),
         ({"aliases": {"a": {"holders": 1}}}, "`aliases.a.holders` is unknown here; known are gates, approvals, bypass"),
-        ({"changes": {"counts": 1}}, "`changes.counts` is unknown here; known are count, by, by_author, signed, trailers"),
+        ({"changes": {"counts": 1}}, "`changes.counts` is unknown here; known are count, by, by_author, "
+         "signed, trailers"),
         ({"changes": {"count": -1}}, "`changes.count` must be 0 or more, but is the number -1"),
         ({"metrics": {"auc": "up"}}, '`metrics.auc` must be `higher` or `lower`, but is the text "up"'),
     ],

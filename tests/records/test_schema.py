@@ -234,7 +234,8 @@ def test_every_rule_has_words_for_its_error() -> None:
          "`stages.Production.gates[0].command.run` must be a list of words: the program, then its arguments, but is a "
          "list"),
         ("policy", {"stages.Production.approvals.counts": 2},
-         "`stages.Production.approvals.counts` is unknown here; known are count, by, by_author, signed"),
+         "`stages.Production.approvals.counts` is unknown here; known are count, by, by_author, signed, "
+         "trailers"),
         ("policy", {"metrics.auc": "up"}, '`metrics.auc` must be one of higher, lower, but is the text "up"'),
         ("config", {"push": "sometimes"}, '`push` must be one of manual, auto, but is the text "sometimes"'),
         ("config", {"secrets.keys": "x"}, '`secrets.keys` must be a list, but is the text "x"'),

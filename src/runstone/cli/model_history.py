@@ -197,7 +197,8 @@ def say_cut(repo: "Repository", found: "History") -> None:
     """Tell that this clone does not have all of the history, or of what CI noted of it."""
     if found.is_cut:
         hint("The history is cut here, since this clone is shallow. Fetch the rest: `git fetch --unshallow`")
-    if not all(entry.approvers for entry in found.entries if entry.is_merge or entry.request):
+    is_reviewed = repo.config.promotion == "review"  # then also what looks like a direct commit came by a request
+    if not all(entry.approvers for entry in found.entries if is_reviewed or entry.is_merge or entry.request):
         say_notes(repo)
 
 

@@ -121,6 +121,18 @@ class ModelRenamed(ModelNotFound):
         )
 
 
+class ModelNameShared(RunstoneError):
+    """Several models are called so, and nobody can tell quickly which of them had the name first."""
+
+    error_code = "INVALID_STATE"
+
+    def __init__(self, name: str, folders: Sequence[str]) -> None:
+        self.name, self.folders = name, tuple(folders)
+        which = " and ".join(f"`{folder}`" for folder in self.folders)
+        step = f"See who had it first, and take it from the others: `git log --name-status -- {quoted(self.folders[0])}`"
+        super().__init__(f"The name {name!r} is that of several models: {which}. {step}")
+
+
 class ModelHasNoVersion(ModelNotFound):
     """The model is in the registry, by its files alone: nothing was registered yet, or all of it is retired."""
 

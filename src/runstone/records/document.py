@@ -24,6 +24,7 @@ _TIME = r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([01][0-9]|2[0-3]):([0-5][0-9]):([0-5
 _PATH = r"(?!/|[A-Za-z]:)(?!(.*/)?\.\.(/|$))[^\\\x00-\x1f]+"
 _OBJECT_ID = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
 _EPOCH_ORDINAL = 719163
+_YEAR_1_S, _YEAR_9999_S = -62_135_596_800, 253_402_300_799  # the first second of the one, the last of the other
 _KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", dict: "a map", list: "a list"}
 
 
@@ -41,6 +42,18 @@ def format_time(time_ms: int) -> str:
     except (ValueError, OverflowError, OSError):
         raise InvalidValue(f"The time {time_ms} ms is not in the years 1 to 9999.") from None
     return f"{moment.isoformat()[:19]}.{ms:03d}Z"  # isoformat, since strftime cuts the zeros of early years
+
+
+def parse_seconds(text: str) -> int:
+    """Seconds as git writes them → Unix milliseconds; 0 for what is no number.
+
+    A commit may hold any number, whoever set that clock; what is beyond the years 1 to 9999 counts as their end, so
+    that the time can be shown.
+    """
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
+        return 0
+    return 1000 * min(max(int(text), _YEAR_1_S), _YEAR_9999_S)
 
 
 def parse_time(text: str) -> int:

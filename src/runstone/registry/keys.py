@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from weakref import WeakKeyDictionary
 
 from runstone import names
-from runstone.errors import InvalidName, ModelRenamed, NewerFormat, RecordInvalid, RecordsSkipped
+from runstone.errors import InvalidName, ModelNameShared, ModelRenamed, NewerFormat, RecordInvalid, RecordsSkipped
 from runstone.git.repository import Repository
 from runstone.records import yaml
 from runstone.records.model_file import ModelFile
@@ -19,7 +19,7 @@ from runstone.registry.layout import Place
 _CUT = re.compile(r"-[0-9a-f]{10}\Z")
 _KEPT = 5000
 _files: WeakKeyDictionary[Repository, dict[str, ModelFile | None]] = WeakKeyDictionary()
-_renamed: WeakKeyDictionary[Repository, tuple[str, dict[str, str]]] = WeakKeyDictionary()
+_renamed: WeakKeyDictionary[Repository, tuple[str, dict[str, tuple[str, ...]]]] = WeakKeyDictionary()
 
 
 def check_model(name: object) -> str:
@@ -69,7 +69,8 @@ def find_key(repo: Repository, name: str, commit: str | None = None) -> str:
 
     Raises:
         InvalidName: It cannot be a model's name.
-        ModelRenamed: The model that had this name has another one now.
+        ModelRenamed: The model that had this name has another one now: what had a name first keeps it.
+        ModelNameShared: Several models have it, of which none goes first.
     """
     name = check_model(name)
     own = names.encode_component(name)
@@ -81,12 +82,17 @@ def find_key(repo: Repository, name: str, commit: str | None = None) -> str:
     file = read_model_file(repo, commit, own)
     if file is not None and file.name in (None, name):
         return own
-    if file is None and repo.refs.read(f"refs/tags/{own}@v1") is not None:
-        return own
-    other = renamed(repo, commit).get(name)
-    if other is None and file is not None:
+    if file is not None:
         raise ModelRenamed(name, file.name or "")
-    return other or own
+    if repo.refs.read(f"refs/tags/{own}@v1") is not None:
+        return own
+    others = renamed(repo, commit).get(name, ())
+    folder = f"{repo.config.registry}/{own}"
+    if others and repo.objects.entry(repo.objects.commit(commit).tree, folder) is not None:
+        others = (own, *others)
+    if len(others) > 1:
+        raise ModelNameShared(name, [f"{repo.config.registry}/{key}" for key in others])
+    return others[0] if others else own
 
 
 def find_name(repo: Repository, key: str, commit: str | None = None) -> str:
@@ -110,8 +116,8 @@ def first_name(repo: Repository, key: str) -> str:
     return names.decode_component(key)
 
 
-def renamed(repo: Repository, commit: str) -> Mapping[str, str]:
-    """The models whose name is not their first one: name → key; kept until the registry's folder changes.
+def renamed(repo: Repository, commit: str) -> Mapping[str, tuple[str, ...]]:
+    """The models that a file gives a name: name → their keys, one but for files that contradict; kept until the registry's folder changes.
 
     Warns:
         RecordsSkipped: A `model.yaml` breaks its schema, and counts as absent.
@@ -122,8 +128,11 @@ def renamed(repo: Repository, commit: str) -> Mapping[str, str]:
     kept = _renamed.get(repo)
     if kept is None or kept[0] != folder.oid:
         keys = [key for key, entry in repo.objects.tree(folder.oid).items() if entry.is_tree and is_key(key)]
-        files = {key: read_model_file(repo, commit, key) for key in sorted(keys, reverse=True)}
-        found = {file.name: key for key, file in files.items() if file is not None and file.name is not None}
+        found: dict[str, tuple[str, ...]] = {}
+        for key in sorted(keys):
+            file = read_model_file(repo, commit, key)
+            if file is not None and file.name is not None:
+                found[file.name] = (*found.get(file.name, ()), key)
         kept = _renamed[repo] = folder.oid, found
     return kept[1]
 

@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 
 from runstone.errors import ModelNotFound, UnknownStage
 from runstone.git.repository import Repository
+from runstone.records.document import parse_seconds
 from runstone.records.stage import NO_STAGE
 from runstone.registry import branch, present
 from runstone.registry.keys import find_key as find_key
@@ -216,7 +217,7 @@ def _walk(repo: Repository, commit: str, key: str, *options: str) -> dict[str, i
     for token in out.decode("utf-8", "surrogateescape").split("\0"):
         path = token.strip("\n")
         if path.isdigit():
-            time = 1000 * int(path)
+            time = parse_seconds(path)
         elif path:
             found.setdefault(path.removeprefix(f"{repo.config.registry}/").partition("/")[0], time)
     return found

@@ -9,6 +9,7 @@ from runstone import names
 from runstone.errors import ModelExists, ModelNotFound, ReviewRequired
 from runstone.git.repository import Repository
 from runstone.records import yaml
+from runstone.records.document import parse_seconds
 from runstone.records.model_file import ModelFile
 from runstone.records.policy import NO_STAGE
 from runstone.registry import branch
@@ -262,7 +263,7 @@ def _made(repo: Repository, key: str) -> int:
     """When a model without a file was made: with its first version. So the same change is the same file again."""
     found = repo.objects.find(f"refs/tags/{key}@v1")
     written = None if found is None else _TAGGED.search(found[2])
-    return time.time_ns() // 1_000_000 if written is None else 1000 * int(written[1])
+    return time.time_ns() // 1_000_000 if written is None else parse_seconds(written[1].decode())
 
 
 def _paths(repo: Repository, base: str | None, folder: str) -> list[str]:

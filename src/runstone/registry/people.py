@@ -16,7 +16,7 @@ MAILMAP = ".mailmap"
 NOBODY = "runstone@localhost"
 """The address of commits that were made where git knows no name and mail: that of nobody in particular."""
 
-_PERSON = re.compile(r"(?P<name>[^<>\n\0]*?)\s*<(?P<mail>[^<>\s\0]*)>")
+_PERSON = re.compile(r"(?P<name>[^<>\n\0]*)<(?P<mail>[^<>\s\0]*)>")
 # Under such an address a forge hides a person's own one: `12+kim@users.noreply.github.com`.
 _HIDDEN = re.compile(r"(?:[0-9]+[+-])?([^@]+)@users\.noreply\.[a-z0-9.-]+")
 
@@ -82,7 +82,7 @@ def parse_person(text: str) -> Person:
     """`Name <mail>` → the person; any other text is a name, or an address by itself."""
     match = _PERSON.fullmatch(text.strip())
     if match is not None:
-        return Person(match["name"], match["mail"])
+        return Person(match["name"].rstrip(), match["mail"])
     word = text.strip()
     return Person("", word) if re.fullmatch(r"[^\s<>@]+@[^\s<>@]+", word) else Person(word, "")
 

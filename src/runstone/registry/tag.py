@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runstone import names
 from runstone.errors import InvalidName, RecordInvalid, RunstoneError
 from runstone.records import yaml
-from runstone.records.document import Document
+from runstone.records.document import Document, parse_seconds
 from runstone.records.model import VersionBody
 from runstone.registry.numbers import TAGS
 
@@ -123,7 +123,7 @@ def _parse(data: bytes) -> Tagged | None:
         return None
     tagger = found[2] or ""
     seconds = tagger.rsplit(" ", 2)[-2:-1]
-    made = int(seconds[0]) * 1000 if seconds and seconds[0].isdecimal() else None
+    made = parse_seconds(seconds[0]) if seconds and seconds[0].isdecimal() else None
     return Tagged(found[1], tagger.partition(" <")[0] or None, made, _unsigned(message.partition("\n\n")[2]))
 
 

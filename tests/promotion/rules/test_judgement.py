@@ -10,10 +10,12 @@ import pytest
 
 from runstone.errors import RecordInvalid
 from runstone.git.objects import FILE, TreeEntry
+from runstone.promotion.rules.bypass import find_reason
 from runstone.promotion.rules.judgement import Judged, Judgement, judge
 from runstone.promotion.rules.versions import find_version
 from runstone.records.policy import Approvals
 from runstone.registry.changes import AliasChange, CardChange, ModelChange, NotesChange, PolicyChange, StageChange
+from runstone.registry.people import parse_person
 from runstone.tracking.workspace import Workspace
 from tests.promotion.policy_support import KIM, LEAD, Line, alias, policy, register, stage
 from tests.support import git
@@ -292,6 +294,29 @@ def test_a_merge_is_set_aside_by_the_commit_that_it_brings(line: Line) -> None:
     objects = line.workspace.repo.objects
     merge = objects.write_commit(objects.commit(head).tree, [base, head], KIM, KIM, "Merge it\n")
     assert "pass" == judge(line.workspace, base, merge).result
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"\n\n", b"\nencoding UTF-16LE\n\n"), (b"\n\nBypass", b"\n\0\n\nBypass")], ids=["encoding", "NUL"]
+)
+def test_a_bypass_that_the_history_would_not_show_is_none(line: Line, old: bytes, new: bytes) -> None:
+    """What git shows of the message counts: else gates could be set aside and nobody would be told."""
+    gated(line, bypass=["lead@example.org"])
+    base, objects = line.tip, line.workspace.repo.objects
+    shown = line.commit(CANARY, "Promote\n\nBypass: xy\n", LEAD)  # of an even number of bytes, as UTF-16 has
+    assert "pass" == judge(line.workspace, base, shown).result
+    hidden = objects.write("commit", objects.read(shown)[2].replace(old, new, 1))
+    assert "fail" == judge(line.workspace, base, hidden).result
+
+
+def test_a_long_line_of_spaces_takes_no_time(line: Line) -> None:
+    """Messages come from other people: a reason or a name of a megabyte is read as fast as any other text."""
+    long = f"a{' ' * 1_000_000}b"
+    begun = time.process_time()
+    assert long == find_reason(f"Promote\n\nBypass: {long}  \n")
+    assert long == parse_person(f"{long} <a@example.org>").name
+    assert long == parse_person(long).name
+    assert time.process_time() - begun < 5
 
 
 def test_bypass_does_not_excuse_an_illegal_move(line: Line) -> None:

@@ -11,6 +11,7 @@ from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
 from runstone.records import yaml
 from runstone.records.approval import Approval, ApprovalNote
+from runstone.records.document import format_time
 from runstone.records.policy import NO_STAGE
 from runstone.registry.changes import AliasChange, StageChange
 from runstone.registry.history.entry import Entry
@@ -46,6 +47,19 @@ def promote(line: Line, version: int, *, author: str = ANN, message: str = "Prom
     """A proposal: one commit on top of the branch."""
     assert line.tip is not None
     return line.write({"churn/stages/Production.yaml": stage(version)}, message, parents=[line.tip], author=author)
+
+
+def test_what_hostile_messages_and_clocks_say_is_read(line: Line) -> None:
+    """A megabyte of spaces in a trailer takes no time, and a year beyond 9999 is told as its end."""
+    line.time = 9_999_999_999_999
+    side = promote(line, 4)
+    begun = time.process_time()
+    line.merge([side], {"churn/stages/Production.yaml": stage(4)}, f"Merge\n\nApproved-by: a{' ' * 1_000_000}b <c@x.org>")
+    entry = only(line)
+    assert 253_402_300_799_000 == entry.time
+    assert "9999-12-31" == format_time(entry.time)[:10]
+    assert 1 == len(entry.trailed)
+    assert time.process_time() - begun < 5
 
 
 def test_a_merged_proposal(line: Line) -> None:

@@ -15,6 +15,7 @@ from runstone.git.pieces import git_pieces, split_pieces
 from runstone.git.repository import Repository
 from runstone.git.runs import layout
 from runstone.names import check_run_id
+from runstone.records.document import parse_seconds
 
 _FORMAT = "%H%x00%P%x00%at%x00%an%x00%B%x00"
 _TRAILER = re.compile(r"^([A-Z][A-Za-z-]*): (.*)$", re.MULTILINE)
@@ -229,7 +230,7 @@ def _parse(tokens: Iterator[bytes]) -> Iterator[Event]:
             files.append(FileEdit(status[0], path, _blob(before), _blob(after)))
             token = next(tokens, b"")
         previous, code = [*parents.split(), None, None][:2]
-        time = 1000 * int(seconds) if seconds.lstrip("-").isdigit() else 0
+        time = parse_seconds(seconds)
         yield Event(commit, previous, code, time, author, message.rstrip("\n"), tuple(files))
 
 

@@ -162,6 +162,8 @@ def weigh(repo: Repository, entry: Entry, *, signatures: bool = True) -> Evidenc
         voices.append(Approver(merger, "merge", merger.login))  # the author's own
     if entry.trailed and entry.is_merge and entry.is_own:
         doubts.append("its Approved-by and Reviewed-by lines are the author's own word")
+    if len(entry.others) > 1:
+        doubts.append("it merges several branches at once, which counts as work of who merged: merge one at a time")
     if signatures:
         voices = [_signed(repo, each, entry.commit) for each in voices]
     head = entry.others[0] if len(entry.others) == 1 else None

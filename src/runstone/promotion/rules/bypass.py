@@ -13,7 +13,7 @@ from runstone.records.policy import Rule
 from runstone.registry.history.entry import is_forge
 from runstone.registry.people import Person
 
-_TRAILER = re.compile(r"^Bypass:[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
+_TRAILER = re.compile(r"^Bypass:[ \t]*(\S.*)$", re.MULTILINE)
 _PERSON = re.compile(r"(?P<name>[^<>\n]*?) ?<(?P<mail>[^<>\s]*)>")
 
 
@@ -55,7 +55,7 @@ def read_bypass(repo: Repository, base: str | None, head: str) -> Bypass | None:
     commit = repo.objects.commit(head)
     if len(commit.parents) == 2 and commit.parents[0] == base:
         commit = repo.objects.commit(commit.parents[1])
-    reason = find_reason(commit.message)
+    reason = None if find_reason(commit.message) is None else find_reason(_shown(repo, commit.oid))
     if reason is None:
         return None
     author, committer = _person(commit.author), _person(commit.committer)
@@ -64,10 +64,16 @@ def read_bypass(repo: Repository, base: str | None, head: str) -> Bypass | None:
     return Bypass(reason, author.mail, None if is_forge(committer) else committer.mail, is_signed)
 
 
+def _shown(repo: Repository, commit: str) -> str:
+    """A commit's message as git, and so the history, shows it: an encoding or a NUL may hide what stands in it."""
+    options = ["--no-walk", "--format=%B", "--encoding=UTF-8", "--no-show-signature", "--no-notes", "--no-patch"]
+    return repo.git("log", *options, commit)[1].decode("utf-8", "replace")
+
+
 def find_reason(message: str) -> str | None:
     """The reason that a commit's message gives for setting gates aside."""
     found = _TRAILER.search(message.partition("\n")[2])
-    return None if found is None else found[1]
+    return None if found is None else found[1].rstrip()
 
 
 def _person(written: str) -> Person:

@@ -1,5 +1,5 @@
 """What no approval makes right: something other than plain files where facts and settings should be, files that are one
-file on other disks, a version in two stages at once, a stage that the policy does not know.
+file on other disks, a version in two stages at once, a stage that the policy does not know, a name of another model.
 
 Checks of proposals, the guard and verification ask here, so that all three name the same.
 """
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from runstone.git.objects import TreeEntry
 from runstone.git.repository import CONFIG_FILE, Repository
 from runstone.records.policy import NO_STAGE, Policy
-from runstone.registry.changes import PolicyChange, StageChange
-from runstone.registry.layout import covered_path
+from runstone.registry.changes import ModelChange, PolicyChange, StageChange
+from runstone.registry.layout import covered_path, parse_path
 from runstone.registry.state import read_model_state, read_policy
+from runstone.registry.taken import Names
 
 if TYPE_CHECKING:
     from runstone.registry.history.entry import Entry
@@ -111,6 +112,8 @@ class Shape:
         """Prepare."""
         self._repo = repo
         self._stages: dict[str, dict[str, set[int]]] = {}
+        self._names = Names(repo)
+        self._known: set[str] = set()
 
     def faults(self, entry: "Entry", policy: Callable[[str], Policy]) -> Iterator[tuple[str, str]]:
         """What an entry made wrong: what it is about, and a sentence.
@@ -131,12 +134,32 @@ class Shape:
                 yield "files", each
         for each in find_twins(repo, entry.commit, entry.added):
             yield "files", each
+        yield from self._taken(entry)
         moves: dict[str, list[StageChange]] = {}
         for change in entry.changes:
             if isinstance(change, StageChange):
                 moves.setdefault(change.key, []).append(change)
         for key, changes in moves.items():
             yield from self._moved(entry, key, changes, policy)
+
+    def _taken(self, entry: "Entry") -> Iterator[tuple[str, str]]:
+        """Names that a model has got and another one has: only who got one is looked at, and who came anew."""
+        keys = {
+            change.key
+            for change in entry.changes
+            if isinstance(change, ModelChange)
+            and change.after is not None
+            and (change.before is None or change.before.name != change.after.name)
+        }
+        places = [parse_path(self._repo.config.registry, path) for path in entry.added]
+        touched = {place.key for place in places if place is not None and place.key}
+        keys |= touched - self._known
+        self._known |= touched
+        if not keys:
+            return
+        before = self._names.clashes(entry.parent, keys)
+        for clash in sorted(self._names.clashes(entry.commit, keys) - before):
+            yield "name", clash.describe(self._repo.config.registry)
 
     def _moved(
         self, entry: "Entry", key: str, changes: list[StageChange], policy: Callable[[str], Policy]

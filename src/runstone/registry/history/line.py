@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from runstone.errors import RunstoneError
 from runstone.git.repository import Repository
 from runstone.records.approval import ApprovalNote
+from runstone.records.document import parse_seconds
 from runstone.registry.branch import registry_commit
 from runstone.registry.changes import Change, FileEdit, by_model, compare_files, files_beside
 from runstone.registry.history.brought import Brought, Written, find_plain_merges, read_brought, read_commits
@@ -33,7 +34,7 @@ from runstone.registry.people import (
 
 _FORMAT = "%H%x00%P%x00%ct%x00%cn%x00%ce%x00%T%x00%an%x00%ae%x00%B%x00"
 _FIELDS = 9
-_APPROVED = re.compile(r"^(?:Approved|Reviewed)-by:[ \t]*(.+?)[ \t]*$", re.IGNORECASE)
+_APPROVED = re.compile(r"^(?:Approved|Reviewed)-by:[ \t]*(\S.*)", re.IGNORECASE)
 _TRAILER = re.compile(r"[A-Za-z0-9-]+[ \t]*:|[ \t]+\S")
 
 
@@ -150,7 +151,7 @@ def _parse_entry(raw: list[bytes]) -> Entry:
         commit=commit,
         parent=first or None,
         is_merge=len(others) > 1,
-        time=1000 * int(seconds) if seconds.isdigit() else 0,
+        time=parse_seconds(seconds),
         committer=Person(c_name, c_mail),
         author=author,
         proposers=(author,),
@@ -308,7 +309,7 @@ def _approved(message: str) -> list[str]:
     lines = last.split("\n")
     if not above or _TRAILER.match(lines[0]) is None or not all(map(_TRAILER.match, lines)):
         return []
-    return [match[1] for match in map(_APPROVED.match, lines) if match is not None]
+    return [match[1].rstrip() for match in map(_APPROVED.match, lines) if match is not None]
 
 
 def _cuts(repo: Repository) -> set[str]:

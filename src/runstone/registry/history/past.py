@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from runstone import names
 from runstone.errors import HistoryCut, ModelNotFound
 from runstone.git.repository import Repository
-from runstone.records.document import format_time
+from runstone.records.document import format_time, parse_seconds
 from runstone.registry.branch import registry_commit
 from runstone.registry.history.line import is_line_cut
 from runstone.registry.history.tags import VersionTag, read_version_tags
@@ -84,7 +84,7 @@ def read_past_commit(repo: Repository, commit: str) -> Past:
         RecordsSkipped: A file breaks its schema; the others are read.
     """
     seconds = repo.objects.commit(commit).committer.rsplit(" ", 2)[-2:-1]
-    return _read(repo, commit, 1000 * int(seconds[0]) + 999 if seconds and seconds[0].isdigit() else 0)
+    return _read(repo, commit, parse_seconds(seconds[0]) + 999 if seconds else 0)
 
 
 def read_present(repo: Repository, name: str) -> PastModel:

@@ -7,6 +7,7 @@ from time import time
 from runstone import names
 from runstone.errors import CannotDecide, UsageError, VersionNotFound
 from runstone.git.repository import Repository
+from runstone.records.document import parse_seconds
 from runstone.registry.branch import default_branch
 from runstone.registry.changes import files_beside, read_changes
 from runstone.registry.history.events import Event, of_change, of_entries, of_removed_tag, of_tag
@@ -43,7 +44,7 @@ def events_between(repo: Repository, old: str | None, new: str | None) -> list[E
     if old is None or _is_on_line(repo, old, new):
         return list(of_entries(repo, read_history(repo, tip=new, since=old).entries))
     seconds = repo.objects.commit(new).committer.rsplit(" ", 2)[-2]
-    moment = 1000 * int(seconds) if seconds.isdigit() else 0
+    moment = parse_seconds(seconds)
     origin = {"commit": new, "before": old}
     return [event for change in read_changes(repo, old, new) for event in of_change(repo, change, moment, origin)]
 

@@ -9,6 +9,7 @@ from runstone.errors import InvalidName, NewerFormat, RecordInvalid
 from runstone.git.process import run_git
 from runstone.git.repository import Repository
 from runstone.records import yaml
+from runstone.records.document import parse_seconds
 from runstone.records.model import VersionBody
 from runstone.registry.people import Person, read_people
 
@@ -94,7 +95,7 @@ def _read(repo: Repository, patterns: Iterable[str], commit: str | None) -> list
         if parsed is None or kind != "tag" or not target:
             continue
         key, version, is_retirement = parsed
-        time = 1000 * int(seconds) if seconds.isdigit() else 0
+        time = parse_seconds(seconds)
         read = VersionTag(key, version, is_retirement, tag, oid, target, time, people[tagger], subject, text.strip())
         if is_retirement or read.body is not None:
             found.append(read)
