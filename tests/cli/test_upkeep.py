@@ -55,8 +55,8 @@ def test_validate_the_project(invoke: Invoke, git_repo: Path) -> None:
     alias.write_text("schema: runstone/alias/v1\nversion: 3\n")
     (git_repo / "runstone.yaml").write_text("push: auto\n")
     absent = (
-        "`registry/churn/aliases/champion.yaml`: version 3 is not here: there is no git tag churn@v3; if others made it: "
-        "`runstone pull`. Correct it, then: `runstone validate registry/churn/aliases/champion.yaml`\n"
+        "`registry/churn/aliases/champion.yaml`: version 3 is not here: there is no git tag churn@v3; if others made "
+        "it: `runstone pull`. Correct it, then: `runstone validate registry/churn/aliases/champion.yaml`\n"
     )
     assert f"{absent}2 files checked: 1 broken\n" == invoke("validate", code=1).stdout
     alias.unlink()

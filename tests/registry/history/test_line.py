@@ -54,7 +54,8 @@ def test_what_hostile_messages_and_clocks_say_is_read(line: Line) -> None:
     line.time = 9_999_999_999_999
     side = promote(line, 4)
     begun = time.process_time()
-    line.merge([side], {"churn/stages/Production.yaml": stage(4)}, f"Merge\n\nApproved-by: a{' ' * 1_000_000}b <c@x.org>")
+    said = f"Merge\n\nApproved-by: a{' ' * 1_000_000}b <c@x.org>"
+    line.merge([side], {"churn/stages/Production.yaml": stage(4)}, said)
     entry = only(line)
     assert 253_402_300_799_000 == entry.time
     assert "9999-12-31" == format_time(entry.time)[:10]
