@@ -90,6 +90,8 @@ def _print(found: "Verified", since: str | None) -> None:
         click.echo(f"        {clean(each.why)}")
     for bypass in found.bypasses:
         click.echo(f"note    commit {bypass.commit[:7]} set gates aside: {clean(bypass.reason)}")
+    for doubt in found.doubts:
+        click.echo(f"note    {clean(doubt.where)} of {clean(doubt.what)}: {clean(doubt.why)}; nobody approved that")
     if found.noted:
         rests = f"{counted(found.noted, 'guarded change')} of {found.changes} approved by notes alone"
         click.echo(f"note    {rests}: by refs/notes/runstone, for which who may push it vouches")
@@ -129,5 +131,6 @@ def _document(found: "Verified", since: str | None) -> dict[str, object]:
             {"what": each.what, "where": each.where, "why": each.why, "is_certain": each.is_certain}
             for each in found.breaks
         ],
+        "doubts": [{"what": each.what, "where": each.where, "why": each.why} for each in found.doubts],
         "bypasses": [{"commit": each.commit, "reason": each.reason} for each in found.bypasses],
     }

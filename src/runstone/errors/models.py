@@ -129,7 +129,7 @@ class ModelNameShared(RunstoneError):
     def __init__(self, name: str, folders: Sequence[str]) -> None:
         self.name, self.folders = name, tuple(folders)
         which = " and ".join(f"`{folder}`" for folder in self.folders)
-        step = f"See who had it first, and take it from the others: `git log --name-status -- {quoted(self.folders[0])}`"
+        step = f"Take it from who had it last: `git log --name-status -- {quoted(self.folders[0])}`"
         super().__init__(f"The name {name!r} is that of several models: {which}. {step}")
 
 

@@ -2,7 +2,8 @@
 
 Before work trees are touched a note says what is to come, and it goes once the branch has moved or all is back. A note
 whose process is dead is met by the next command: index and files are brought to where the branch is. Only what that
-command itself may have written is touched, so that no edit of anybody's is lost.
+command itself has left is touched: what it wrote, and, as long as nobody has changed the index since, what it had begun
+to write. All else is somebody's edit, and is named.
 """
 
 import json
@@ -12,7 +13,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
+from shlex import quote
 
 from runstone.errors import DiskFull, GitFailed, RefMoved, RunstoneError
 from runstone.git import leftover
@@ -22,6 +25,8 @@ from runstone.git.refs import RefUpdate
 from runstone.git.repository import Repository
 
 _FOLDER = "carrying"
+_ASIDE = "carrying-unread"
+_BRANCHES = "refs/heads/"
 _PATIENCE_S = 3.0
 _FRESH_S = 60.0
 _SUBMODULE = "160000"
@@ -32,7 +37,7 @@ State = tuple[str, str] | None
 
 
 class Healed(UserWarning):
-    """A command was killed while it changed files of a work tree; they are as the branch says again."""
+    """A command was killed while it changed files of a work tree; they are as the branch says again, but for edits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ class _Note:
     old: str
     new: str
     paths: tuple[Path, ...]
+    indexes: tuple[object, ...] = ()
 
 
 def move_branch(
@@ -96,6 +102,7 @@ def _noted(repo: Repository, ref: str, old: str, new: str, work_trees: Sequence[
         "old": old,
         "new": new,
         "paths": [str(each.path) for each in work_trees],
+        "indexes": [_look_of_index(each) for each in work_trees],
     }
     try:
         try:
@@ -129,7 +136,7 @@ def heal(repo: Repository) -> None:
 
 
 def _heal(repo: Repository, file: Path) -> None:
-    note = _read(file)
+    note = _read(repo, file)
     if note is None:
         return
     with repo.lock:
@@ -142,50 +149,89 @@ def _heal(repo: Repository, file: Path) -> None:
         tip = repo.refs.read(note.ref)
         tree = note.old if tip is None else repo.objects.commit(tip).tree
         there = {each.path.resolve(): each for each in checkouts(repo, note.ref)}
-        found = [there[path.resolve()] for path in note.paths if path.resolve() in there]
-        if all(_settle(repo, work_tree, note, tree) for work_tree in found):
+        found = [
+            (there[path.resolve()], look)
+            for path, look in zip_longest(note.paths, note.indexes[: len(note.paths)])
+            if path.resolve() in there
+        ]
+        if all(_settle(repo, work_tree, note, tree, look) for work_tree, look in found):
             file.unlink(missing_ok=True)
 
 
-def _read(file: Path) -> _Note | None:
-    """The note, if whoever wrote it is dead."""
+def _look_of_index(work_tree: Checkout) -> list[int] | None:
+    """By what an index is known that nobody has written since: git puts a new file in its place each time."""
+    try:
+        about = (work_tree.git_dir / "index").stat()
+    except OSError:
+        return None
+    return [about.st_ino, about.st_size, about.st_mtime_ns]
+
+
+def _read(repo: Repository, file: Path) -> _Note | None:
+    """The note, if whoever wrote it is dead; one that cannot be read is put aside."""
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
         owner = Owner.from_document(document)
         ref, old, new = (str(document[key]) for key in ("ref", "old", "new"))
-        note = _Note(ref, old, new, tuple(Path(path) for path in document["paths"]))
-    except (ValueError, KeyError, TypeError):
-        if time.time() - file.stat().st_mtime > _FRESH_S:  # cut short as it was written: nothing had begun
-            file.unlink(missing_ok=True)
+        paths = tuple(Path(path) for path in document["paths"])
+        note = _Note(ref, old, new, paths, tuple(document.get("indexes", ())))
+        if not (ref.startswith(_BRANCHES) and repo.objects.is_id(old) and repo.objects.is_id(new)):
+            raise ValueError(ref)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        if time.time() - file.stat().st_mtime > _FRESH_S:  # else it may be one that is being written
+            _put_aside(repo, file)
         return None
     return None if owner is None or is_alive(owner) else note
 
 
-def _settle(repo: Repository, work_tree: Checkout, note: _Note, tree: str) -> bool:
-    """Bring the paths that were to change to what a tree says; whether that could be done."""
+def _put_aside(repo: Repository, file: Path) -> None:
+    if file.stat().st_size == 0:  # cut short as it was written: nothing had begun
+        file.unlink(missing_ok=True)
+        return
+    aside = repo.writable_state(_ASIDE) / file.name
+    file.replace(aside)
+    told = f"A note of a command that was killed cannot be read, so nothing was healed by it: it is in `{aside}` now."
+    warnings.warn(f"{told} See whether files are as they should be: `git status`", Healed, stacklevel=5)
+
+
+def _settle(repo: Repository, work_tree: Checkout, note: _Note, tree: str, look: object) -> bool:
+    """Bring the paths that were to change to what a tree says; whether that could be done.
+
+    Args:
+        repo: The repository.
+        work_tree: A work tree.
+        note: What was to change.
+        tree: The branch's tree.
+        look: How the index looked before the command, see `_look_of_index`.
+    """
     lock = work_tree.git_dir / "index.lock"
     leftover.clear_locks([lock], patience_s=_PATIENCE_S)
     if lock.exists():
         return False
+    is_as_before = look is not None and look == _look_of_index(work_tree)
     _, out = repo.git("diff-tree", "-r", "-z", "--name-only", "--no-renames", note.old, note.new)
     paths = [path for path in out.decode("utf-8", "surrogateescape").split("\0") if path]
     index, left_out = _index(work_tree, paths)
     files = _files(work_tree, [path for path in paths if path not in left_out])
     staged: list[tuple[str, State]] = []
     written: list[tuple[str, State]] = []
+    edited: list[str] = []
     for path in paths:
         known = [_entry(repo, each, path) for each in (tree, note.old, note.new)]
-        wanted = known[0]
-        if path not in index or index[path] not in known:
-            continue  # somebody has staged something else, or a conflict
+        wanted, was, begun = known
+        if path not in index or not (index[path] in (wanted, begun) or (is_as_before and index[path] == was)):
+            edited.append(path)  # somebody has staged something else, or a conflict
+            continue
         if index[path] != wanted:
             staged.append((path, wanted))
         is_module = any(state is not None and state[0] == _SUBMODULE for state in known)
-        ours = {None, _EMPTY, *(state[1] for state in known if state is not None)}
-        if path in left_out or is_module or files[path] not in ours:
+        if path in left_out or is_module or files[path] == _blob(wanted):
             continue
-        if files[path] != (None if wanted is None else wanted[1]):
+        # git writes its index once all files are written: one that is missing or cut short then is so by an edit.
+        if files[path] in {_blob(begun), *((None, _EMPTY, _blob(was)) if is_as_before else ())}:
             written.append((path, wanted))
+        else:
+            edited.append(path)
     _stage(repo, work_tree, staged, left_out)
     _write(work_tree, written)
     if staged or written:
@@ -195,7 +241,15 @@ def _settle(repo: Repository, work_tree: Checkout, note: _Note, tree: str) -> bo
         name = note.ref.removeprefix("refs/heads/")
         told = f"A command was killed while it changed {shown} in {work_tree}: it is as `{name}` says again."
         warnings.warn(told, Healed, stacklevel=5)
+    if edited:
+        shown, step = ", ".join(edited[:3]), f"`git -C {quote(str(work_tree))} status`"
+        told = f"A command was killed while it changed {shown} in {work_tree}, and somebody has edited that since"
+        warnings.warn(f"{told}: it is left as it is. See it: {step}", Healed, stacklevel=5)
     return True
+
+
+def _blob(state: State) -> str | None:
+    return None if state is None else state[1]
 
 
 def _entry(repo: Repository, tree: str, path: str) -> State:

@@ -117,7 +117,9 @@ def first_name(repo: Repository, key: str) -> str:
 
 
 def renamed(repo: Repository, commit: str) -> Mapping[str, tuple[str, ...]]:
-    """The models that a file gives a name: name → their keys, one but for files that contradict; kept until the registry's folder changes.
+    """The models that a file gives a name: name → their keys, one but for files that contradict.
+
+    Kept until the registry's folder changes.
 
     Warns:
         RecordsSkipped: A `model.yaml` breaks its schema, and counts as absent.

@@ -11,12 +11,15 @@ from runstone import names
 from runstone.errors import InvalidValue, NewerFormat, RecordInvalid, RunstoneError
 from runstone.git.repository import Repository
 from runstone.git.runs.branch import Draft
+from runstone.promotion.proof.pins import Pins, find_misnamed
 from runstone.promotion.proof.provenance import read_tag
+from runstone.promotion.proof.reviewing import Reviewed
 from runstone.promotion.proof.walk import LineReviewer, walk
 from runstone.promotion.rules.settings import read_config
 from runstone.records.policy import NO_STAGE
 from runstone.registry.branch import default_branch
 from runstone.registry.history.reviews import find_foreign
+from runstone.registry.keys import renamed
 from runstone.registry.numbers import next_number
 from runstone.registry.people import NOTES_REF
 from runstone.registry.state import read_states
@@ -73,7 +76,7 @@ def judge_push(repo: Repository, updates: Sequence[Update], *, allow_notes: bool
     refused: list[Refusal] = []
     for update in updates:
         if update.ref == default:
-            refused += (Refusal(update.ref, why) for why in _branch(repo, update))
+            refused += (Refusal(update.ref, why) for why in _branch(repo, update, updates))
         elif update.ref == NOTES_REF and not allow_notes and update.new is not None and _is_not_own(repo, update):
             step = "To take notes: `runstone guard --allow-notes` in hooks/pre-receive"
             own = "but for what reviewers add themselves: `runstone proposals approve`"
@@ -86,7 +89,7 @@ def judge_push(repo: Repository, updates: Sequence[Update], *, allow_notes: bool
     return [*refused, *_tags(repo, updates)]
 
 
-def _branch(repo: Repository, update: Update) -> Iterator[str]:
+def _branch(repo: Repository, update: Update, updates: Sequence[Update]) -> Iterator[str]:
     """Each commit that comes on top is judged by the one before it."""
     old, new = update.old, update.new
     if old is None:
@@ -103,15 +106,20 @@ def _branch(repo: Repository, update: Update) -> Iterator[str]:
             step = "`git fetch && git checkout -B main origin/main && git merge --no-ff YOUR-BRANCH`"
             yield f"its first parents lead past {old[:7]}, where it is. Merge into it, not it into yours: {step}"
         return
-    reviewer = LineReviewer()
+    reviewer, pins = LineReviewer(), Pins(repo, new)
     for passed in walk(repo, tip=new, since=old):
         reviewed = reviewer.review(passed)
+        pins.add(passed.entry, Reviewed(0, ()))
         for each in reviewed.faults:
             yield f"{each}. No commit of the push may have it: `git rebase --interactive {old[:7]}`"
         for each in reviewed.breaks:
             is_rule = each.what == "policy" or each.what.startswith("policy of ")
             step = "`runstone proposals open FILE`" if is_rule else "`runstone promote … --propose`"
             yield f"{each}. Propose it: {step}, and have somebody else merge it"
+    coming = {each.ref: each.new for each in updates if each.new is not None}
+    for each in find_misnamed(repo, pins.found, coming=coming):
+        step = f"Leave its `Tag:` and `Seal:` out: `git rebase --interactive {old[:7]}`, reword"
+        yield f"{each}. {step}"
 
 
 def _append_only(repo: Repository, update: Update) -> Iterator[str]:
@@ -145,6 +153,8 @@ def _tags(repo: Repository, updates: Sequence[Update]) -> Iterator[Refusal]:
             why = _why_not_retired(repo, update, key, number, highest)
         else:
             why = _why_no_version(repo, update, key, updates)
+            if why is None and key not in highest:
+                why = _why_not_its_name(repo, key, updates)
         next_one = next_number(repo, key, highest.get(key, 0))
         if why is None and not is_retired and number != next_one:
             why = f"the next version of {names.decode_component(key)} is {next_one}"
@@ -195,6 +205,20 @@ def _why_no_version(repo: Repository, update: Update, key: str, updates: Sequenc
     if models.get(body.path) != body.digest:
         return f"it says that {body.path} of run {body.run} is {body.digest}, and the record of its commit does not"
     return None
+
+
+def _why_not_its_name(repo: Repository, key: str, updates: Sequence[Update]) -> str | None:
+    """A model that came later would take its name from one that was renamed to it."""
+    default = f"{_HEADS}{default_branch(repo)}"
+    tip = next((each.new for each in updates if each.ref == default), None) or repo.refs.read(default)
+    if tip is None:
+        return None
+    name = names.decode_component(key)
+    others = [other for other in renamed(repo, tip).get(name, ()) if other != key]
+    if not others:
+        return None
+    step = f"Register its versions under that one: they are `{others[0]}@v…`"
+    return f"the model `{repo.config.registry}/{others[0]}` is called {name!r}. {step}"
 
 
 def _highest(repo: Repository) -> dict[str, int]:

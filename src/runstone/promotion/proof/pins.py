@@ -8,10 +8,10 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from runstone import names
-from runstone.errors import InvalidName, ModelRenamed
+from runstone.errors import InvalidName, ModelNameShared, ModelRenamed
 from runstone.git.repository import Repository
 from runstone.promotion.proof.provenance import Break
-from runstone.registry.changes import AliasChange, StageChange
+from runstone.promotion.proof.reviewing import Reviewed, moved_versions
 from runstone.registry.history.entry import Entry
 from runstone.registry.keys import find_key
 from runstone.registry.tag import read_seal
@@ -28,44 +28,42 @@ class Pin(NamedTuple):
     Attributes:
         commit: The commit.
         seal: What the tag says, as `tag.read_seal` tells it; None of a commit that does not name it.
+        is_vouched: Whether that counts, see `Reviewed.vouched`: else anybody could say that a tag was another one.
     """
 
     commit: str
     seal: str | None
+    is_vouched: bool = True
 
 
 class Pins:
     """The git tags of versions as commits named them when they moved the versions: `Version:`, `Tag:`, `Seal:`.
 
     Attributes:
-        found: Model and version → id of a tag → where it was named first.
+        found: Model and version → id of a tag → where it was named first, by a commit whose word counts if one did.
     """
 
     def __init__(self, repo: Repository, tip: str | None) -> None:
         self._repo, self._tip = repo, tip
         self.found: dict[tuple[str, int], dict[str, Pin]] = {}
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry, reviewed: Reviewed) -> None:
         """Take what an entry, and the commits that it brought, say of versions that it moved."""
-        moved: set[tuple[str, int]] = set()
-        keys: dict[str, str] = {}
-        for change in entry.changes:
-            match change:
-                case StageChange():
-                    moved.add((change.key, change.version))
-                case AliasChange():
-                    moved |= {(change.key, v) for v in (change.before, change.after) if v is not None}
-            keys[change.model] = change.key
+        moved = {(change.key, version) for change in entry.changes for version in moved_versions(change)}
+        keys = {change.model: change.key for change in entry.changes}
         for text in (entry.message, *entry.messages) if moved else ():
             for model, version, tag, seal in _named_tags(text):
                 place = keys.get(model) or self._key(model, entry.commit), version
                 if place in moved:
-                    self.found.setdefault(place, {}).setdefault(tag, Pin(entry.commit, seal))
+                    pin = Pin(entry.commit, seal, place in reviewed.vouched)
+                    known = self.found.setdefault(place, {}).setdefault(tag, pin)
+                    if pin.is_vouched and not known.is_vouched:
+                        self.found[place][tag] = pin
 
     def _key(self, model: str, commit: str) -> str:
         """The key of a model by the name that it had: when the commit was made, or has now."""
         for at in (commit, self._tip):
-            with suppress(InvalidName, ModelRenamed):
+            with suppress(InvalidName, ModelRenamed, ModelNameShared):
                 return find_key(self._repo, model, at)
         return names.encode_component(model)
 
@@ -86,9 +84,36 @@ def _named_tags(message: str) -> list[tuple[str, int, str, str | None]]:
     return found
 
 
+def find_misnamed(
+    repo: Repository,
+    pins: Mapping[tuple[str, int], Mapping[str, Pin]],
+    key: str | None = None,
+    coming: Mapping[str, str] | None = None,
+) -> Iterator[Break]:
+    """Git tags that a commit names otherwise than they are, where that commit's word does not count: no more is known
+    than that it says so.
+
+    Args:
+        repo: The repository.
+        pins: What commits say.
+        key: Only the versions of this model.
+        coming: Tags that a push brings: ref → object.
+    """
+    here = {**repo.refs.list(_TAGS), **(coming or {})}
+    for (model, version), tags in pins.items():
+        tag = f"{model}@v{version}"
+        now = here.get(_TAGS + tag)
+        if now is None or key not in (None, model):
+            continue
+        for oid, pin in tags.items():
+            if not pin.is_vouched and oid != now and not _is_same(repo, tag, now, oid, pin):
+                why = f"it says that the git tag {tag} is {oid[:7]}, and it is {now[:7]}"
+                yield Break(f"{_name(model)}/{version}", f"commit {pin.commit[:7]}", why, is_certain=False)
+
+
 def find_moved(repo: Repository, pins: Mapping[tuple[str, int], Mapping[str, Pin]], key: str | None) -> Iterator[Break]:
-    """What is not as it was when a commit of the registry named it, or when a remote was looked at: git tags of
-    versions, and the default branch of a remote.
+    """What is not as it was when a commit of the registry whose word counts named it, or when a remote was looked at:
+    git tags of versions, and the default branch of a remote.
     """
     here = repo.refs.list(_TAGS)
     for (model, version), tags in pins.items():
@@ -97,7 +122,12 @@ def find_moved(repo: Repository, pins: Mapping[tuple[str, int], Mapping[str, Pin
         if now is None or key not in (None, model):
             continue
         found = next(
-            ((oid, pin) for oid, pin in tags.items() if oid != now and not _is_same(repo, tag, now, oid, pin)), None
+            (
+                (oid, pin)
+                for oid, pin in tags.items()
+                if pin.is_vouched and oid != now and not _is_same(repo, tag, now, oid, pin)
+            ),
+            None,
         )
         if found is not None:
             why = f"it was {found[0][:7]} when commit {found[1].commit[:7]} moved the version, and is {now[:7]}"

@@ -25,12 +25,15 @@ class Reviewed:
         breaks: Those that lack them.
         faults: What no approval makes right.
         noted: How many were approved by the word of notes alone.
+        vouched: The versions, by their models' keys, of which its word counts: each of their moves that needs approval
+            has it, or nothing about the model needs any.
     """
 
     guarded: int
     breaks: tuple[Break, ...]
     faults: tuple[Break, ...] = ()
     noted: int = 0
+    vouched: frozenset[tuple[str, int]] = frozenset()
 
 
 class Reviewer:
@@ -69,7 +72,7 @@ class Reviewer:
         except (RecordInvalid, NewerFormat) as error:
             return Reviewed(0, (Break("policy", where, f"what it was judged by cannot be read: {error}"),))
         if not asked:
-            return Reviewed(0, (), faults)
+            return Reviewed(0, (), faults, vouched=_vouched(rules, entry, set(), set()))
         signatures = any(approvals.signed for _, approvals in asked)
         evidence = weigh(self._repo, entry, signatures=signatures)
         told = [(change, why) for change, approvals in asked for why in lacking(approvals, evidence)]
@@ -78,7 +81,33 @@ class Reviewer:
         breaks = [Break(describe(change), where, why) for change, why in told]
         if not self._is_certain:
             breaks = [replace(each, why=f"{each.why}. {NOT_FETCHED}", is_certain=False) for each in breaks]
-        return Reviewed(len({id(c) for c, _ in asked}), tuple(dict.fromkeys(breaks)), faults, len(noted))
+        vouched = _vouched(rules, entry, {id(change) for change, _ in asked}, lacks)
+        return Reviewed(len({id(c) for c, _ in asked}), tuple(dict.fromkeys(breaks)), faults, len(noted), vouched)
+
+
+def _vouched(rules: Rules, entry: Entry, asked: set[int], lacks: set[int]) -> frozenset[tuple[str, int]]:
+    """Of which versions an entry's word counts, by the changes that need approval and those that lack it."""
+    moves: dict[tuple[str, int], list[int]] = {}
+    for change in entry.changes:
+        for version in moved_versions(change):
+            moves.setdefault((change.key, version), []).append(id(change))
+    return frozenset(
+        place
+        for place, its in moves.items()
+        if lacks.isdisjoint(its)
+        and (not asked.isdisjoint(its) or not rules.needed(PolicyChange(place[0], "", None, None)))
+    )
+
+
+def moved_versions(change: Change) -> tuple[int, ...]:
+    """The versions that a change moves, or an alias to or from."""
+    match change:
+        case StageChange():
+            return (change.version,)
+        case AliasChange():
+            return tuple(version for version in (change.before, change.after) if version is not None)
+        case _:
+            return ()
 
 
 def describe(change: Change) -> str:

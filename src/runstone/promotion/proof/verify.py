@@ -10,7 +10,7 @@ from runstone import names
 from runstone.errors import UsageError
 from runstone.git.repository import Repository
 from runstone.promotion.proof.joins import find_replaced
-from runstone.promotion.proof.pins import Pins, find_moved
+from runstone.promotion.proof.pins import Pins, find_misnamed, find_moved
 from runstone.promotion.proof.provenance import DEEPEN, Break, Provenance
 from runstone.promotion.proof.reviewing import Reviewer as Reviewer
 from runstone.promotion.proof.walk import BESIDE as BESIDE
@@ -18,6 +18,7 @@ from runstone.promotion.proof.walk import LineReviewer, walk
 from runstone.promotion.rules.bypass import find_reason
 from runstone.registry.branch import default_branch, registry_commit
 from runstone.registry.state import read_states
+from runstone.registry.taken import Names
 from runstone.tracking.workspace import Workspace
 
 Progress = Callable[[int, int], None]
@@ -44,6 +45,7 @@ class Verified:
         breaks: What does not hold, the earliest first; of the commits first, then of the versions.
         bypasses: Gates that were set aside.
         noted: How many of the changes were approved by the word of notes alone, which who may push them can write.
+        doubts: What commits say of git tags that are otherwise, where nobody approved that they say so.
     """
 
     commit: str | None
@@ -54,6 +56,7 @@ class Verified:
     bypasses: tuple[Bypass, ...] = ()
     noted: int = 0
     unread: tuple[str, ...] = ()
+    doubts: tuple[Break, ...] = ()
 
 
 def verify(
@@ -102,13 +105,14 @@ def verify(
         guarded += reviewed.guarded
         noted += reviewed.noted
         breaks += [*reviewed.breaks, *reviewed.faults]
-        pins.add(entry)
+        pins.add(entry, reviewed)
         reasons = (find_reason(text) for text in (entry.message, *entry.messages))
         bypasses += [Bypass(entry.commit, reason) for reason in reasons if reason is not None]
         if progress is not None:
             progress(done, total)
     if tip is not None:
         breaks += find_replaced(repo, tip, steps, key)
+        breaks += _shared_names(repo, tip, key, breaks)
     breaks += find_moved(repo, pins.found, key)
     provenance = Provenance(workspace, tip, deep=deep)
     for done, (model, version) in enumerate(chosen, len(entries) + 1):
@@ -116,8 +120,25 @@ def verify(
         if progress is not None:
             progress(done, total)
     return Verified(
-        tip, len(entries), guarded, len(chosen), tuple(breaks), tuple(bypasses), noted, tuple(provenance.unread)
+        commit=tip,
+        commits=len(entries),
+        changes=guarded,
+        versions=len(chosen),
+        breaks=tuple(breaks),
+        bypasses=tuple(bypasses),
+        noted=noted,
+        unread=tuple(provenance.unread),
+        doubts=tuple(find_misnamed(repo, pins.found, key)),
     )
+
+
+def _shared_names(repo: Repository, tip: str, key: str | None, told: Iterable[Break]) -> Iterator[Break]:
+    """Names that two models have now, where no commit that was looked at has been told to have made it so."""
+    known = {each.why for each in told}
+    for clash in sorted(Names(repo).clashes(tip, None if key is None else [key])):
+        why = clash.describe(repo.config.registry)
+        if why not in known:
+            yield Break("name", f"commit {tip[:7]}", why)
 
 
 def find_since(repo: Repository, text: str) -> str | None:

@@ -43,6 +43,7 @@ from runstone.registry.history.line import is_line_cut
 from runstone.registry.layout import Kind, Place, parse_path
 from runstone.registry.people import MAILMAP
 from runstone.registry.state import ModelState, read_model_state, read_policy
+from runstone.registry.taken import Names
 
 _READ: dict[Kind, Callable[[Any, str], object]] = {
     "model": ModelFile.from_document,
@@ -271,7 +272,7 @@ def _model(ground: Ground, change: ModelChange) -> list[str]:
     if change.after is None or change.after.name in (None, None if change.before is None else change.before.name):
         return []
     assert change.after.name is not None
-    return _new_name(ground, change.key, change.after.name, own=None if change.before is None else change.key)
+    return _new_name(ground, change.key, change.after.name, own=change.key)
 
 
 def _new_name(ground: Ground, key: str, name: str, own: str | None = None) -> list[str]:
@@ -353,7 +354,10 @@ def _broken(ground: Ground) -> list[str]:
             f"{state.name} v{number} would be in {len(places)} stages at once: {', '.join(places)}."
             for number, places in in_two_stages(state.stages).items()
         ]
-    return found
+    given = {key for key in keys - {""} if ground.after(key).file.name != ground.before(key).file.name}
+    names_ = Names(ground.repo)  # of a model that is given another name the change of its file tells
+    clashes = names_.clashes(ground.head, keys - given - {""}) - names_.clashes(ground.base, keys)
+    return [*found, *(clash.describe(ground.repo.config.registry) for clash in sorted(clashes))]
 
 
 def _whose_is_whose(ground: Ground) -> list[str]:
