@@ -7,7 +7,7 @@ import pytest
 from runstone.artifacts.cache import Cache
 from runstone.artifacts.config import find_cache
 from runstone.artifacts.pointer import Pointer, format_pointer, parse_pointer
-from runstone.artifacts.remote import Remote, Transfer
+from runstone.artifacts.remote import Remote, Transfer, _Counter
 from runstone.errors import (
     ArtifactCorrupt,
     ArtifactMissing,
@@ -119,6 +119,18 @@ def test_push_is_repeatable_and_finishes_what_was_interrupted(git_repo: Path, tr
     assert {lost} == remote.missing([*listed, digest])
     assert 1 == remote.push([digest], cache).count
     assert set() == remote.missing([*listed, digest])
+
+
+def test_what_another_clone_has_sent_meanwhile_stays_whole(git_repo: Path, cache: Cache, tmp_path: Path) -> None:
+    """An object that both send is replaced at once: neither emptied nor away while it is copied (a race, in CI)."""
+    remote = opened(git_repo)
+    digest = cache.add_bytes(b"of both")
+    there = object_in(tmp_path / "store", digest)
+    remote.push([digest], cache)
+    (tmp_path / "same").hardlink_to(there)
+    remote._send([digest], cache, _Counter(None, 1))  # as if it had not been there when `push` looked
+    assert b"of both" == (tmp_path / "same").read_bytes() == there.read_bytes()
+    assert 0o444 == there.stat().st_mode & 0o777
 
 
 def test_a_listing_can_be_pulled_alone(git_repo: Path, tree: Path, cache: Cache, tmp_path: Path) -> None:

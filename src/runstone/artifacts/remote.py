@@ -250,22 +250,38 @@ class Remote:
         return bool(self._fs.protocol == "local")
 
     def _send(self, digests: Sequence[str], cache: Cache, count: "_Counter") -> None:
-        from dvc.fs import localfs
+        from dvc.fs import generic, localfs
 
+        sources = {str(cache.path(digest)): digest for digest in digests}
         failures: list[tuple[str, BaseException]] = []
         with self._explained("written"):
-            self._odb.add(
-                [str(cache.path(digest)) for digest in digests],
-                localfs,
-                list(digests),
-                check_exists=False,
-                batch_size=self._fs.jobs,
-                callback=count.callback(),
-                on_error=lambda digest, error: failures.append((digest, error)),
-            )
+            if self._is_folder:
+                # Not `odb.add`: on Linux it tries a reflink first, which empties what another clone has put there by
+                # now and, where the disk has no reflinks, removes it, until the copy that follows is done.
+                paths = [self._odb.oid_to_path(digest) for digest in digests]
+                generic.copy(
+                    localfs,
+                    list(sources),
+                    self._fs,
+                    paths,
+                    callback=count.callback(),
+                    on_error=lambda source, _, error: failures.append((sources[source], error)),
+                )
+            else:
+                self._odb.add(
+                    list(sources),
+                    localfs,
+                    list(digests),
+                    check_exists=False,
+                    batch_size=self._fs.jobs,
+                    callback=count.callback(),
+                    on_error=lambda digest, error: failures.append((digest, error)),
+                )
             for digest, error in failures:
                 raise _Failed(digest) from error
             if self._is_folder:
+                for path in paths:
+                    self._odb.protect(path)
                 # The branch that names these bytes is pushed next; on this disk, they are to be there first.
                 Cache(Path(self._connection[1])).sync(digests)
 
