@@ -67,6 +67,18 @@ def test_a_name_that_nobody_bears(three_runs: list[str], invoke: Invoke, argumen
     assert "Did you mean" not in invoke("runs", "show", "zzzzzzzz", code=1).stderr
 
 
+def test_a_name_where_an_id_is_needed(three_runs: list[str], invoke: Invoke) -> None:
+    """A name is not suggested in place of itself: it says how to get the id."""
+    error = invoke("serve", "runs:/odd-newt-3/model", code=1).stderr
+    assert error.endswith("\nThat is a run's name, and here its id is needed: `runstone runs show odd-newt-3`\n")
+
+
+def test_a_choice_that_is_missing(invoke: Invoke) -> None:
+    """What there is to choose from stands in the line."""
+    error = invoke("evaluate", "models:/churn/1", "--data", "x.csv", "--targets", "y", code=2).stderr
+    assert error.endswith("error: Missing option '--model-type'. Choose from: classifier, regressor\n")
+
+
 def test_a_clone_without_the_branch(three_runs: list[str], git_repo: Path, tmp_path: Path) -> None:
     """Made with one branch only: it says how to bring the other, and that does."""
     git("clone", "-q", "--depth", "1", "--single-branch", f"file://{git_repo}", "one", cwd=tmp_path)

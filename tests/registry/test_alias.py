@@ -179,6 +179,7 @@ def test_in_a_clone_the_remotes_state_counts(
     with pytest.raises(BranchBehind) as caught:
         set_alias(theirs.repo, "churn", "challenger", 1)
     assert f"`main` is checked out in {clone} and is behind `origin/main`" in str(caught.value)
+    assert str(caught.value).endswith(": `git pull --ff-only origin main`"), "also where no upstream is set"
     git("checkout", "-q", "--detach", cwd=clone)
     set_alias(theirs.repo, "churn", "challenger", 1)
     assert {"champion": 2, "challenger": 1} == read_aliases(theirs.repo, "churn")

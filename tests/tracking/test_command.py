@@ -70,6 +70,7 @@ def test_a_notebook_is_named_where_jupyter_tells(tmp_path: Path, variable: dict[
         ("--data=/elsewhere/x.csv", "--data=x.csv"),
         ("-I/usr/include", "-Iinclude"),
         ("/host/a:/container/b", "a:b"),
+        ("/host/models:/container/b", "models:b"),
         ("file:///host/a.csv", "file://a.csv"),
         ("sqlite:////host/a.db", "sqlite://a.db"),
         ("open('/host/a.csv') + open(\"/b/c\")", "open('a.csv') + open(\"c\")"),
@@ -107,6 +108,10 @@ def test_no_absolute_path_is_left(tmp_path: Path, argument: str, expected: str) 
         "\\d+",
         "a: b / c",
         "s3://bucket/key",
+        "models:/churn/3",
+        "models:/churn@champion",
+        "--model=models:/churn/Production",
+        "load_model('runs:/0192f3ab5c6d7e8f9a0b1c2d3e4f5a6b/model')",
     ],
 )
 def test_other_arguments_are_left_alone(tmp_path: Path, argument: str) -> None:

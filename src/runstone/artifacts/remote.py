@@ -129,8 +129,10 @@ class Remote:
         try:
             folder.stat()
         except (FileNotFoundError, NotADirectoryError):
-            step = how_to_find(self._place, self.name, self.shared_url, folder)
-            raise self._failed("its folder does not exist", step) from None
+            step, url = how_to_find(self._place, self.name, self.shared_url, folder), self.shared_url
+            relative = url if url is not None and not Path(url).expanduser().is_absolute() else None
+            why = "its folder does not exist"
+            raise RemoteFailed(self.name, self.url, why, step, relative=relative) from None
         except OSError:
             return  # what is wrong is told when it is used
 

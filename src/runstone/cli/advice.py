@@ -1,6 +1,7 @@
 """What an error or an empty list says beside itself: which name was meant, and how to bring what is not here."""
 
 from collections.abc import Iterable, Sequence
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from runstone.errors import (
@@ -29,7 +30,11 @@ def advise(error: RunstoneError, session: "Session") -> str:
     if isinstance(error, RunNotFound):
         from runstone.index.near import near_runs
 
-        return _with_near(text, near_runs(session.light_repo, error.run_id))
+        near = near_runs(session.light_repo, error.run_id)
+        if error.run_id in near:  # a name, where an id is asked for
+            step = f"runstone runs show {quote(error.run_id)}"
+            return f"{text}\nThat is a run's name, and here its id is needed: `{step}`"
+        return _with_near(text, near)
     if isinstance(error, ExperimentNotFound):
         from runstone.index.near import near_experiments
 

@@ -127,7 +127,7 @@ def _say_usage(error: click.UsageError) -> None:
         click.echo(error.ctx.get_usage(), err=True)
         if error.ctx.help_option_names:
             click.echo(f"Try '{error.ctx.command_path} {error.ctx.help_option_names[0]}' for help.\n", err=True)
-    _say(error.format_message())
+    _say(error.format_message().replace("\n\t", " "))  # click lists choices so
 
 
 def _say(error: object) -> None:

@@ -83,6 +83,7 @@ class RemoteNotConfigured(UsageError):
 class RemoteFailed(RunstoneError):
     """A DVC remote did not do what it was asked; what had been moved before stays moved."""
 
-    def __init__(self, name: str, url: str, why: str, next_step: str) -> None:
+    def __init__(self, name: str, url: str, why: str, next_step: str, *, relative: str | None = None) -> None:
         self.name, self.url, self.why = name, url, why
+        self.relative = relative  # the URL in git, if it is a missing folder meant relative to a clone
         super().__init__(f"The DVC remote `{name}` ({url}): {why}. {next_step}")

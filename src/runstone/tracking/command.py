@@ -8,9 +8,11 @@ from pathlib import Path
 
 _DRIVE = r"[A-Za-z]:[\\/]+|" if os.name == "nt" else ""
 # A path inside a longer argument, as in `-c "open('/data/x')"`, `--data=/data/x`, `-I/usr/include`, `file:///data/x`
-# or `/a:/b`; a slash behind a word, a bracket or another slash belongs to what stands before it.
+# or `/a:/b`; a slash behind a word, a bracket or another slash belongs to what stands before it. `models:/…`
+# and `runs:/…` are no paths, and `rerun` needs them whole.
+_URI = r"(?:(?<!\bmodels:)(?<!\bruns:)|(?<=/models:)|(?<=/runs:))"
 _ABSOLUTE = re.compile(
-    rf"(?:(?<=^-[A-Za-z])|(?<=://)|(?<=:)(?!//)|(?<![\w.:/~*\])}}-]))(?:{_DRIVE}/+(?=[\w.@~+-]))[^\s'\"`<>|;,:()]*"
+    rf"(?:(?<=^-[A-Za-z])|(?<=://)|(?<=:){_URI}(?!//)|(?<![\w.:/~*\])}}-]))(?:{_DRIVE}/+(?=[\w.@~+-]))[^\s'\"`<>|;,:()]*"
 )
 _WHOLE = re.compile(r"/+[^/]|[A-Za-z]:[\\/]|\\\\[\w.$-]+\\")
 _DEVICE = re.compile(r"/dev/(?:null|zero|full|u?random|tty|std(?:in|out|err)|fd/[0-9]+)")
