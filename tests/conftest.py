@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,14 @@ def isolated_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     for name, value in settings.items():
         monkeypatch.setenv(name, str(value))
     return home
+
+
+@pytest.fixture(autouse=True)
+def import_path() -> Iterator[None]:
+    """The code of a loaded model stays importable in its process; no test, and no child of one, imports another's."""
+    before = sys.path[:]
+    yield
+    sys.path[:] = before
 
 
 @pytest.fixture(autouse=True)

@@ -12,24 +12,31 @@ from tests.support import SOURCE, run_python
 
 # Each layer may import those above it. Names are modules or packages directly below `runstone`.
 LAYERS = (
-    ("errors", "names", "uris", "templates", "_version"),
+    ("errors", "names", "placement", "uris", "templates", "_version"),
     ("records",),
     ("git",),
     ("artifacts", "flavors"),
     ("index",),
     ("tracking",),
     ("registry",),
-    ("promotion", "serving", "projects"),
+    ("promotion", "scoring", "serving", "projects"),
     ("entities", "exceptions"),
     ("client",),
     ("fluent",),
-    ("data", "models"),
-    ("pyfunc", "sklearn"),
+    ("data", "loading", "models", "types"),
+    (
+        "files",
+        "pyfunc",
+        "sklearn",
+    ),
     ("__init__",),
     ("cli", "web", "mlflow_plugin", "__main__"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-HEAVY = {"dvc", "git", "github", "gitlab", "jsonschema", "lark", "matplotlib", "numpy", "pandas", "sklearn", "yaml"}
+HEAVY = frozenset(
+    "dvc git github gitlab jsonschema keras lark matplotlib numpy onnx onnxruntime pandas sklearn spacy torch "
+    "transformers yaml".split()
+)
 OWNERS = {"dvc": "artifacts/remote.py", "git": "git/transport.py"}
 
 

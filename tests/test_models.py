@@ -71,7 +71,7 @@ with runstone.start_run():
 def test_changed_weights_are_not_loaded(here: Path) -> None:
     """A pickle in the cache that is not the one git recorded: nothing of it is run."""
     with runstone.start_run():
-        made = runstone.sklearn.log_model(LinearRegression().fit(X, Y), "model")
+        made = runstone.sklearn.log_model(LinearRegression().fit(X, Y), "model", serialization_format="pickle")
     cache = runstone.Client().workspace.artifacts.cache
     (weights,) = [e.md5 for e in cache.read_dir(made.digest.removeprefix("md5:")) if e.path.endswith(".pkl")]
     path = cache.path(weights)
@@ -86,12 +86,14 @@ def test_changed_weights_are_not_loaded(here: Path) -> None:
 def test_a_copy_is_kept_and_a_folder_needs_trust(tmp_path: Path) -> None:
     """`dst_path` keeps the folder; loading from it again needs the caller's word, since no digest vouches for it."""
     with runstone.start_run() as run:
-        made = runstone.sklearn.log_model(LinearRegression().fit(X, Y), "deep/model")
+        made = runstone.sklearn.log_model(LinearRegression().fit(X, Y), "deep/model", serialization_format="pickle")
     runstone.sklearn.load_model(made.model_uri, tmp_path)
     with pytest.raises(UntrustedModel):
         runstone.sklearn.load_model(str(tmp_path / "model"))
     assert np.allclose(Y, runstone.sklearn.load_model(str(tmp_path / "model"), allow_pickle=True).predict(X))
-    with pytest.raises(InvalidModelFolder, match="it is neither a folder nor a"):
+    with pytest.raises(
+        InvalidModelFolder, match=r"it is neither a folder nor a .* URI\. Name a folder, or `models:/NAME/VERSION`"
+    ):
         runstone.sklearn.load_model(str(tmp_path / "missing"))
     with pytest.raises(InvalidModelFolder, match="is a file, and a model is a folder"):
         runstone.sklearn.load_model(f"runs:/{run.id}/deep/model/MLmodel")

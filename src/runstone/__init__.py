@@ -1,7 +1,8 @@
 """Runs, carved in git: track experiments, keep models, with no server and no database.
 
 `import runstone` gives the fluent API (see `runstone.fluent`) and `Client`, and the submodules `data`, `entities`,
-`exceptions`, `models`, `pyfunc` and `sklearn`. Each is imported when it is first used, so that little starts fast.
+`exceptions`, `models`, `pyfunc`, and one for each model library, as `sklearn`. Each is imported when it is first used,
+so that little starts fast.
 """
 
 from importlib import import_module
@@ -14,9 +15,11 @@ if TYPE_CHECKING:
     from runstone import data as data
     from runstone import entities as entities
     from runstone import exceptions as exceptions
+    from runstone import files as files
     from runstone import models as models
     from runstone import pyfunc as pyfunc
     from runstone import sklearn as sklearn
+    from runstone import types as types
     from runstone.client import Client as Client
     from runstone.client import MlflowClient as MlflowClient
     from runstone.fluent import active_run as active_run
@@ -66,7 +69,11 @@ if TYPE_CHECKING:
     from runstone.fluent import start_run as start_run
     from runstone.tracking.run import ActiveRun as ActiveRun
 
-_SUBMODULES = frozenset({"data", "entities", "exceptions", "models", "pyfunc", "sklearn"})
+_SUBMODULES = frozenset(
+    (
+        "data entities exceptions files models pyfunc sklearn types"
+    ).split()
+)
 _HOMES = {
     "client": "Client MlflowClient",
     "fluent": (

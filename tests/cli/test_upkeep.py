@@ -139,7 +139,9 @@ def test_completion_prints_a_script(tmp_path: Path, shell: str) -> None:
 
 def test_completion_of_commands_runs_and_experiments(three_runs: list[str], git_repo: Path, tmp_path: Path) -> None:
     """Commands, verbs, options, names and ids of runs, experiments; outside a repository there is nothing to offer."""
-    assert ["recover", "register", "rerun", "rollback", "run", "runs"] == sorted(complete("runstone r", git_repo))
+    assert ["recover", "register", "render", "rerun", "rollback", "run", "runs"] == sorted(
+        complete("runstone r", git_repo)
+    )
     assert ["restore", "rm"] == sorted(complete("runstone runs r", git_repo))
     assert ["--reason"] == complete("runstone runs rm --r", git_repo)
     assert ["odd-newt-3", "calm-fox-2", "brave-otter-1"] == complete("runstone runs show ", git_repo)

@@ -32,6 +32,6 @@ def model(frame: pd.DataFrame) -> LinearRegression:
 
 @pytest.fixture
 def folder(tmp_path: Path, model: LinearRegression, frame: pd.DataFrame) -> Path:
-    """The regression, saved by us with an example and so a signature."""
-    flavor.save(model, tmp_path / "model", SaveOptions(input_example=frame))
+    """The regression as a pickle, saved by us with an example and so a signature."""
+    flavor.save(model, tmp_path / "model", SaveOptions(input_example=frame), serialization_format="cloudpickle")
     return tmp_path / "model"

@@ -23,7 +23,7 @@ def read(folder: Path) -> tuple[list[str], Any, Any]:
 
 def test_a_saved_model_needs_exactly_what_made_it(tmp_path: Path, model: LinearRegression) -> None:
     """Exact versions of the few libraries that loading needs; pandas only if the signature has columns."""
-    flavor.save(model, tmp_path / "m")
+    flavor.save(model, tmp_path / "m", serialization_format="cloudpickle")
     names = ["cloudpickle", "numpy", "scikit-learn", "scipy"]
     expected = [f"{name}=={version(name)}" for name in names]
     requirements, python, conda = read(tmp_path / "m")
@@ -72,3 +72,8 @@ def test_contradicting_options_are_refused() -> None:
 def test_what_is_not_installed_is_not_pinned() -> None:
     """A library that is not here cannot have been used."""
     assert [f"numpy=={version('numpy')}"] == pin(["numpy", "no-such-library-anywhere"])
+
+
+def test_each_distribution_is_pinned_once() -> None:
+    """However its name is written."""
+    assert [f"PyYAML=={version('pyyaml')}"] == pin(["pyyaml", "PyYAML"])

@@ -1,8 +1,10 @@
 """The file MLmodel: written stably, read from anybody's hands."""
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -145,7 +147,7 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
         stream.truncate(mlmodel.MAX_SIZE + 1)
     with pytest.raises(InvalidModelFolder) as error:
         mlmodel.describe(tmp_path)
-    assert "`MLmodel` is larger than 8 MiB" == error.value.problem
+    assert "`MLmodel` is larger than 2 MiB" == error.value.problem
 
 
 @given(st.integers(0, len(WRITTEN) - 1), st.integers(0, 40), st.text(alphabet="[]{}:,'\"&*!-\n #ax0.", max_size=6))
@@ -173,3 +175,30 @@ def test_metadata_that_yaml_cannot_hold_is_refused_by_its_path() -> None:
     """The caller learns which value of the metadata cannot be written."""
     with pytest.raises(UsageError, match=r"`metadata\.x` cannot be recorded: it is a object"):
         MLmodel(flavors={}, metadata={"x": object()}).to_yaml()
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+    """A file over the bound is refused when the model is saved, not when somebody needs it."""
+    with pytest.raises(InvalidModelFolder, match="its `MLmodel` would be larger than 2 MiB"):
+        mlmodel.write(tmp_path, replace(MODEL, metadata={"a": "x" * mlmodel.MAX_SIZE}))
+    assert not (tmp_path / mlmodel.FILE).exists()
+
+
+def test_thousands_of_columns_fit(tmp_path: Path) -> None:
+    """A wide table's signature is far from the bound."""
+    wide = replace(
+        MODEL, signature=ModelSignature(Schema([ColSpec(DataType.double, f"feature_{i}") for i in range(10_000)]))
+    )
+    mlmodel.write(tmp_path, wide)
+    assert wide == mlmodel.read(tmp_path)
+
+
+def test_a_file_read_again_is_read_as_it_is_now(tmp_path: Path) -> None:
+    """What one reader does to its copy no other sees, and a file that changed is read anew."""
+    mlmodel.write(tmp_path, MODEL)
+    first = mlmodel.read(tmp_path)
+    cast(Any, first.metadata)["rate"] = 2
+    cast(Any, first.flavors["sklearn"]).clear()
+    assert mlmodel.read(tmp_path) == MODEL
+    mlmodel.write(tmp_path, replace(MODEL, run_id="13"))
+    assert "13" == mlmodel.read(tmp_path).run_id

@@ -35,6 +35,16 @@ def test_a_link_that_leads_out_is_refused_and_one_that_stays_is_followed(tmp_pat
     assert "`out` is a link that leads out of the folder" == error.value.problem
 
 
+def test_a_path_that_leads_nowhere(tmp_path: Path) -> None:
+    """Links in a circle, and a name longer than the system has, are errors of the folder."""
+    (tmp_path / "circle").symlink_to("circle")
+    for path in ("circle", "circle/x", "a" * 300, "a/" * 3000 + "b"):
+        for trust in (Trust(), Trust({}), Trust(allow_pickle=True)):
+            with pytest.raises(InvalidModelFolder) as error:
+                trust.read(tmp_path, path)
+            assert len(error.value.problem) < 200
+
+
 def test_what_is_no_file_is_missing(tmp_path: Path) -> None:
     """A pipe would block the reader for ever, and a folder has no bytes."""
     os.mkfifo(tmp_path / "pipe")
@@ -60,7 +70,7 @@ def test_code_is_read_only_if_someone_vouches(tmp_path: Path) -> None:
         f"The model folder {tmp_path}: loading `w` runs code that is stored in it, and no digest in git vouches for "
         "it, so it was not loaded. Load it from where it was tracked "
         "(`runs:/<run id>/<path>`, `models:/<name>/<version>`), or, if you trust whoever made it, "
-        "say so: `allow_pickle=True`"
+        "say so: `allow_pickle=True`, on the command line `--allow-pickle`"
     ) == str(error.value)
     assert b"abc" == Trust({"w": digest}).read_code(tmp_path, "w")
     assert b"abc" == Trust(allow_pickle=True).read_code(tmp_path, "w")

@@ -14,8 +14,8 @@ from runstone.git.objects import DIRECTORY, FILE, TreeEntry
 from runstone.git.repository import Repository
 from runstone.records import yaml
 from runstone.records.model_file import ModelFile
-from runstone.records.policy import NO_STAGE
 from runstone.records.registration import Registration
+from runstone.records.stage import NO_STAGE
 from runstone.records.version_notes import VersionNotes
 from runstone.registry.changes import (
     AliasChange,

@@ -10,7 +10,7 @@ from runstone.errors import NotARepository
 from runstone.tracking.experiment import ensure_experiment
 from runstone.tracking.run import start_run
 from runstone.tracking.secrets import SecretRedacted
-from runstone.tracking.workspace import Workspace, redactor_of
+from runstone.tracking.workspace import Workspace, redactor_of, repository_path
 from tests.support import git, run_python
 
 
@@ -86,3 +86,10 @@ def test_a_forked_child_has_locks_of_its_own(git_repo: Path) -> None:
     thread.join()
     run.end()
     assert (0, {"p": 1}) == (status, run.data.params)
+
+
+def test_a_repository_is_named_by_a_path_or_a_uri() -> None:
+    """As a path, as `runstone:PATH` or as `file:PATH`; the letter of a drive is no scheme."""
+    assert [None, ".", "/a b", "C:\\x", "/a"] == [
+        repository_path(uri) for uri in (None, "runstone:", "runstone:///a b", "C:\\x", "file:/a")
+    ]

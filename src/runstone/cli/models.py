@@ -93,6 +93,7 @@ def list_(
 
 @models.command(
     "versions",
+    short_help="List the versions of a model, or of all.",
     examples="""
     runstone models versions churn
     runstone models versions -f "run_id = '0192f3ab5c6d7e8f9a0b1c2d3e4f5a6b'"

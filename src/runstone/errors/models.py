@@ -1,5 +1,6 @@
 """Models: their folders and signatures, and the registry's models, versions, aliases and stages."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,12 @@ class InvalidModelFolder(RunstoneError):
         step = next_step or "Save the model again, or get the folder again from where it was tracked."
         super().__init__(f"The model folder {folder}: {problem}. {step}")
 
+    @classmethod
+    def not_there(cls, uri: str) -> "InvalidModelFolder":
+        """For what was given as a model, and is none of what names one."""
+        step = "Name a folder, or `models:/NAME/VERSION`, `models:/NAME@ALIAS` or `runs:/RUN/PATH`."
+        return cls(Path(uri), "it is neither a folder nor a `runs:/…` or `models:/…` URI", next_step=step)
+
 
 class UnknownFlavor(RunstoneError):
     """A kind of model that this Runstone does not know."""
@@ -27,6 +34,15 @@ class UnknownFlavor(RunstoneError):
         )
 
 
+class BrokenFlavor(RunstoneError):
+    """A flavor of another distribution that cannot be used."""
+
+    def __init__(self, name: str, source: str, problem: str) -> None:
+        self.name, self.source, self.problem = name, source, problem
+        step = f"Update or remove it: `pip uninstall {source.partition(' ')[0]}`"
+        super().__init__(f"The flavor `{name}` of {source} cannot be used: {problem}. {step}")
+
+
 class UntrustedModel(RunstoneError):
     """A file of a model folder that would run code when loaded, and nobody vouches for it."""
 
@@ -36,7 +52,7 @@ class UntrustedModel(RunstoneError):
             f"The model folder {folder}: loading `{file}` runs code that is stored in it, and no digest in git "
             "vouches for it, so it was not loaded. Load it from where it was tracked "
             "(`runs:/<run id>/<path>`, `models:/<name>/<version>`), "
-            "or, if you trust whoever made it, say so: `allow_pickle=True`"
+            "or, if you trust whoever made it, say so: `allow_pickle=True`, on the command line `--allow-pickle`"
         )
 
 
@@ -237,7 +253,7 @@ class BranchBehind(RunstoneError):
         self.branch, self.work_tree = branch, work_tree
         super().__init__(
             f"`{branch}` is checked out in {work_tree} and is behind `origin/{branch}`, so nothing was changed. "
-            "Bring it up to date, then try again: `git pull --ff-only`"
+            f"Bring it up to date, then try again: `git pull --ff-only origin {shlex.quote(branch)}`"
         )
 
 

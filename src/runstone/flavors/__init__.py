@@ -1,6 +1,17 @@
 """Model libraries: one module each, listed in one table, from which alone a model folder can choose.
 
-To add a library, write a module that satisfies `protocol.Flavor` and give it a line in `_FLAVORS`.
+To add a library here, write a module that satisfies `protocol.Flavor` and give it a line in `_FLAVORS`.
+
+Other distributions add theirs by an entry point, whose name is the flavor's key in MLmodel files:
+
+    [project.entry-points."runstone.flavors"]
+    acme = "acme_models.runstone_flavor"
+
+The module satisfies `protocol.Flavor`: `name` (as the entry point's), `version()`, `save(model, folder, options)`,
+`load(folder, *, trust)` and `load_pyfunc(folder, *, trust)`. If it predicts, it also has `loader_modules`: the values
+of a python_function's `loader_module` that mean it, one of which it writes. `saving.save_folder` writes all of a folder
+but the weights. To load, read weights by `trust.read`, and whatever runs code by `trust.read_code`; believe no path
+and no module name that the folder gives. Built-in flavors come first: none can be replaced.
 """
 
 from importlib import import_module
@@ -15,25 +26,52 @@ from runstone.flavors.protocol import Flavor
 _FLAVORS = MappingProxyType(
     {
         "sklearn": ("runstone.flavors.sklearn", ("mlflow.sklearn", "runstone.flavors.sklearn")),
+        "python_function": (
+            "runstone.flavors.python_function",
+            ("mlflow.pyfunc.model", "mlflow.pyfunc.loaders.code_model"),
+        ),
+        "files": ("runstone.flavors.files", ()),
     }
 )
 
 
 def flavor_names() -> tuple[str, ...]:
-    """The flavors that this Runstone can save and load."""
-    return tuple(_FLAVORS)
+    """The flavors that this Runstone can save and load, those of plug-ins last."""
+    from runstone.flavors.plugins import plugin_names  # it reads what is installed, which most calls need not
+
+    return tuple(dict.fromkeys((*_FLAVORS, *plugin_names())))
 
 
 def get_flavor(name: str) -> Flavor:
-    """The module of a flavor; raises `UnknownFlavor`."""
-    if name not in _FLAVORS:
-        raise UnknownFlavor(name, flavor_names())
-    return cast(Flavor, import_module(_FLAVORS[name][0]))
+    """The module of a flavor.
+
+    Raises:
+        UnknownFlavor: There is none of this name.
+        BrokenFlavor: The plug-in of this name cannot be used.
+    """
+    if name in _FLAVORS:
+        return cast(Flavor, import_module(_FLAVORS[name][0]))
+    from runstone.flavors.plugins import find_plugin
+
+    return _known(find_plugin(name), name)
 
 
 def get_flavor_by_loader(loader_module: str) -> Flavor:
-    """The flavor that a python_function's `loader_module` means; raises `UnknownFlavor`."""
+    """The flavor that a python_function's `loader_module` means.
+
+    Raises:
+        UnknownFlavor: It means none.
+        BrokenFlavor: It means none that can be asked, and there is a plug-in that cannot be.
+    """
     for name, (_, loaders) in _FLAVORS.items():
         if loader_module in loaders:
             return get_flavor(name)
-    raise UnknownFlavor(loader_module, flavor_names())
+    from runstone.flavors.plugins import find_plugin_by_loader
+
+    return _known(find_plugin_by_loader(loader_module), loader_module)
+
+
+def _known(flavor: Flavor | None, name: str) -> Flavor:
+    if flavor is None:
+        raise UnknownFlavor(name, flavor_names())
+    return flavor

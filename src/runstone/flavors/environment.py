@@ -1,7 +1,8 @@
 """What a model needs to run: requirements.txt, python_env.yaml and conda.yaml of a model folder."""
 
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from os import PathLike
 from pathlib import Path
@@ -21,18 +22,50 @@ PYFUNC_ENV = {"conda": CONDA, "virtualenv": PYTHON_ENV}
 
 @cache
 def installed_version(distribution: str) -> str | None:
-    """The version of an installed distribution; None if it is not installed."""
-    from importlib.metadata import PackageNotFoundError, version  # 25 ms, and reading a folder does not need it
+    """The version of an installed distribution, without a build's own label (`+cpu`); None if it is not installed."""
+    from importlib import metadata  # 25 ms, and reading a folder does not need it
 
     try:
-        return version(distribution)
-    except PackageNotFoundError:
+        found = metadata.distribution(distribution)
+    except metadata.PackageNotFoundError:
         return None
+    # Its `version` would have the `email` package read the whole file, and be imported for it.
+    line = re.search(r"^Version: *(\S+)$", found.read_text("METADATA") or "", re.MULTILINE)
+    return (line[1] if line else found.version).partition("+")[0]  # no index has such builds, `==2.1` means them too
 
 
 def pin(distributions: Iterable[str]) -> list[str]:
-    """Requirements with the exact versions installed; what is not installed is left out."""
-    return [f"{name}=={version}" for name in distributions if (version := installed_version(name))]
+    """Requirements with the exact versions installed, each once; what is not installed is left out."""
+    names = {re.sub(r"[-_.]+", "-", name).lower(): name for name in distributions}
+    return [f"{name}=={version}" for name in names.values() if (version := installed_version(name))]
+
+
+def conda_env(requirements: Sequence[str]) -> dict[str, Any]:
+    """A conda environment of this Python and packages from an index."""
+    return {
+        "channels": ["conda-forge"],
+        "dependencies": [f"python={platform.python_version()}", "pip", {"pip": list(requirements)}],
+        "name": "model-env",
+    }
+
+
+def defaults(*distributions: str) -> tuple[Callable[..., list[str]], Callable[..., dict[str, Any]]]:
+    """The functions `get_default_pip_requirements` and `get_default_conda_env` of a library, as MLflow has them.
+
+    Args:
+        distributions: What its models need at least.
+    """
+
+    def get_default_pip_requirements(include_cloudpickle: bool = False, include_skops: bool = False) -> list[str]:
+        """What a model needs at least, pinned as installed, to which a caller adds: `[*…(), "mine==1.0"]`."""
+        formats = {"cloudpickle": include_cloudpickle, "skops": include_skops}
+        return pin([*distributions, *(name for name, wanted in formats.items() if wanted)])
+
+    def get_default_conda_env(include_cloudpickle: bool = False, include_skops: bool = False) -> dict[str, Any]:
+        """The same as a conda environment."""
+        return conda_env(get_default_pip_requirements(include_cloudpickle, include_skops))
+
+    return get_default_pip_requirements, get_default_conda_env
 
 
 def write_environment(folder: Path, found: Sequence[str], options: SaveOptions) -> None:
@@ -60,11 +93,7 @@ def write_environment(folder: Path, found: Sequence[str], options: SaveOptions) 
             requirements = [*found, *(line for line in extra if line not in found)]
         else:
             requirements = list(found)
-        conda = {
-            "channels": ["conda-forge"],
-            "dependencies": [f"python={platform.python_version()}", "pip", {"pip": requirements}],
-            "name": "model-env",
-        }
+        conda = conda_env(requirements)
     python = {
         "build_dependencies": ["pip", "setuptools", "wheel"],
         "dependencies": [f"-r {REQUIREMENTS}"],

@@ -16,6 +16,7 @@ from runstone.flavors.schema import (
     Array,
     ColSpec,
     DataType,
+    Map,
     Object,
     ParamSchema,
     ParamSpec,
@@ -28,16 +29,49 @@ from runstone.flavors.schema import (
 
 def infer_or_any(data: Any, what: str) -> Schema:
     """The schema of `data`; one column of type `any`, and a warning, when it cannot be told."""
+    found = _infer_or_why(data)
+    if isinstance(found, Schema):
+        return found
+    warnings.warn(
+        f"The type of the model's {what} could not be told, so its signature says `any`, "
+        f"which is not checked when the model predicts: {found}.",
+        stacklevel=3,
+    )
+    return Schema([ColSpec(AnyType())])
+
+
+def infer_or_none(data: Any, what: str) -> Schema | None:
+    """The schema of `data`; None, and a warning, where it would say `any`, which MLflow before 2.19 cannot load."""
+    found = _infer_or_why(data)
+    if isinstance(found, Schema) and not any(_says_any(spec.type) for spec in found if isinstance(spec, ColSpec)):
+        return found
+    why = "a part of it has no type" if isinstance(found, Schema) else found
+    warnings.warn(
+        f"The type of the model's {what} could not be told from the input example, so its signature does not speak "
+        f"of it, and it is not checked when the model predicts: {why}. "
+        f"To have it say `any`, which MLflow reads since 2.19, give `signature=infer_signature(...)`.",
+        stacklevel=6,
+    )
+    return None
+
+
+def _infer_or_why(data: Any) -> Schema | str:
+    """The schema of `data`, or why it cannot be told."""
     try:
         return infer_schema(data)
     except Exception as error:  # odd data make libraries raise odd errors, and the model is worth saving anyway
-        why = getattr(error, "why", str(error))
-        warnings.warn(
-            f"The type of the model's {what} could not be told, so its signature says `any`, "
-            f"which is not checked when the model predicts: {why}.",
-            stacklevel=3,
-        )
-        return Schema([ColSpec(AnyType())])
+        return getattr(error, "why", str(error))
+
+
+def _says_any(kind: Type) -> bool:
+    match kind:
+        case Array():
+            return _says_any(kind.dtype)
+        case Map():
+            return _says_any(kind.value_type)
+        case Object():
+            return any(_says_any(part.dtype) for part in kind.properties)
+    return isinstance(kind, AnyType)
 
 
 def infer_schema(data: Any) -> Schema:

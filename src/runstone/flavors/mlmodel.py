@@ -4,8 +4,10 @@ import json
 import platform
 import uuid
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,8 @@ from runstone.records.document import Document, Reader
 FILE = "MLmodel"
 PYFUNC = "python_function"
 
-MAX_SIZE = 8 * 1024 * 1024
-"""Bytes an MLmodel file may have: a signature of 50,000 columns fits."""
+MAX_SIZE = 2 * 1024 * 1024
+"""Bytes an MLmodel file may have: a signature of 10,000 columns fits, and reading it takes seconds, not a minute."""
 
 MLFLOW_VERSION = "3.11.0"
 """The MLflow whose layout we write; MLflow takes a file without a version for an older one."""
@@ -91,8 +93,18 @@ def write(folder: Path, model: MLmodel) -> None:
 
     Writes:
         `MLmodel` in the folder.
+
+    Raises:
+        InvalidModelFolder: It is larger than what is read again.
     """
-    (folder / FILE).write_text(model.to_yaml(), encoding="utf-8", newline="\n")
+    data = model.to_yaml().encode()
+    if len(data) > MAX_SIZE:
+        raise InvalidModelFolder(
+            folder,
+            f"its `{FILE}` would be larger than {MAX_SIZE // 1024**2} MiB",
+            next_step="Nothing was written. Keep less `metadata`, or take a tensor for a signature of so many columns.",
+        )
+    (folder / FILE).write_bytes(data)
 
 
 def read(folder: Path, *, trust: Trust = Trust()) -> MLmodel:  # noqa: B008  # frozen, and trusts nothing
@@ -156,25 +168,23 @@ def flavor_settings(folder: Path, model: MLmodel, name: str) -> Mapping[str, Any
     return model.flavors[name]
 
 
-def pyfunc_settings(
-    *, loader_module: str, model_path: str, predict_fn: str = "predict", code: str | None = None
-) -> dict[str, Any]:
+def pyfunc_settings(*, loader_module: str, code: str | None = None, **of_flavor: Any) -> dict[str, Any]:
     """The settings of the flavor `python_function`: how to predict whatever the library.
 
     Args:
         loader_module: As MLflow names it, `mlflow.<flavor>`, so that MLflow finds it.
-        model_path: The weights, relative to the folder.
-        predict_fn: The method to predict with.
         code: The folder of the model's code, if it has any.
+        of_flavor: What MLflow's loader of that flavor reads beside it, such as `data` or `model_path` (the weights,
+            relative to the folder), `predict_fn` or `config`; None is left out.
     """
     settings = {
         "env": dict(PYFUNC_ENV),
         "loader_module": loader_module,
-        "model_path": model_path,
-        "predict_fn": predict_fn,
         "python_version": platform.python_version(),
+        "code": code,
+        **of_flavor,
     }
-    return settings | ({"code": code} if code else {})
+    return {key: value for key, value in settings.items() if value is not None}
 
 
 def _open(folder: Path, trust: Trust) -> Reader:
@@ -182,9 +192,15 @@ def _open(folder: Path, trust: Trust) -> Reader:
         raise InvalidModelFolder(folder, "there is no such folder", next_step="Check the path.")
     data = trust.read(folder, FILE, limit=MAX_SIZE)
     try:
-        return Reader(yaml.load(data, FILE), FILE)
+        return Reader(deepcopy(_parse(data)), FILE)
     except RecordInvalid as error:
         raise InvalidModelFolder(folder, f"in `{FILE}`, {error.problem}") from None
+
+
+@lru_cache(maxsize=1)
+def _parse(data: bytes) -> Any:
+    """What the file holds. A flavor, `pyfunc` and a server each ask for it in turn, and it is parsed once."""
+    return yaml.load(data, FILE)
 
 
 def _flavors(reader: Reader) -> dict[str, dict[str, Any]]:

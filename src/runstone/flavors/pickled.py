@@ -1,12 +1,14 @@
 """Weights as pickles: they hold whatever Python holds, and run code when they are loaded, so only with trust."""
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from runstone.errors import InvalidModelFolder
 from runstone.flavors.code import add_code
+from runstone.flavors.requirements import modules_of_pickle
 from runstone.flavors.saving import library
 from runstone.flavors.trust import Trust
 
@@ -14,8 +16,11 @@ FORMATS = ("cloudpickle", "pickle")
 _PROTOCOL = 5  # every Python that we run on reads it, and arrays are written in half the time of protocol 4
 
 
-def dump(model: Any, folder: Path, weights: str, format_: str) -> None:
+def dump(model: Any, folder: Path, weights: str, format_: str) -> set[str]:
     """Write an object as a pickle.
+
+    Returns:
+        The modules that it names, and loading it imports; cloudpickle's own if it was written so.
 
     Raises:
         InvalidModelFolder: It cannot be pickled.
@@ -32,9 +37,19 @@ def dump(model: Any, folder: Path, weights: str, format_: str) -> None:
             next_step="Nothing was written. `serialization_format='cloudpickle'` holds the most; locks, open files and "
             "connections must be left out by `__getstate__`.",
         ) from error
+    with (folder / weights).open("rb") as stream:
+        return modules_of_pickle(stream) | ({"cloudpickle"} if format_ == "cloudpickle" else set())
 
 
-def load(folder: Path, weights: object, format_: str, *, code: object, trust: Trust) -> Any:
+def load(
+    folder: Path,
+    weights: object,
+    format_: str,
+    *,
+    code: object,
+    trust: Trust,
+    unpack: Callable[[bytes], bytes] | None = None,
+) -> Any:
     """The object of a pickle in a model folder.
 
     Args:
@@ -43,6 +58,7 @@ def load(folder: Path, weights: object, format_: str, *, code: object, trust: Tr
         format_: How it was pickled.
         code: Where the model's code lies in the folder, if anywhere.
         trust: Why it may be loaded.
+        unpack: Makes the pickle of the file's bytes, where it is compressed.
 
     Raises:
         UntrustedModel: Neither git nor the caller vouches for it.
@@ -55,7 +71,7 @@ def load(folder: Path, weights: object, format_: str, *, code: object, trust: Tr
     if code:
         add_code(folder, code, trust=trust)
     try:
-        return pickle.loads(data)
+        return pickle.loads(data if unpack is None else unpack(data))
     except ModuleNotFoundError as error:
         raise InvalidModelFolder(
             folder,
@@ -70,3 +86,10 @@ def load(folder: Path, weights: object, format_: str, *, code: object, trust: Tr
         ) from error
     except (pickle.UnpicklingError, EOFError) as error:
         raise InvalidModelFolder(folder, f"`{weights}` is no pickle: {error}") from None
+    except Exception as error:  # of damage, and of another version of a library, which have no class in common
+        raise InvalidModelFolder(
+            folder,
+            f"`{weights}` cannot be unpickled: {type(error).__name__}: {error}".rstrip(" .:"),
+            next_step="Get the folder again from where it was tracked; or, if it is whole, install the versions that "
+            "its `requirements.txt` names.",
+        ) from error

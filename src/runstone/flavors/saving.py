@@ -2,19 +2,23 @@
 
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from runstone.errors import InvalidModelFolder, MissingLibrary
+from runstone.errors import InvalidModelFolder, MissingLibrary, UsageError
 from runstone.flavors import environment, mlmodel
 from runstone.flavors.code import copy_code
 from runstone.flavors.example import split_params, write_example
 from runstone.flavors.mlmodel import MLmodel
 from runstone.flavors.protocol import SaveOptions
-from runstone.flavors.signature import ModelSignature, infer_signature
+from runstone.flavors.requirements import find_distributions, modules_of_code
+from runstone.flavors.signature import ModelSignature
+
+EXTRA_FILES = "extra_files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +28,21 @@ class Weights:
     Attributes:
         settings: What the MLmodel file says under the flavor's name; None is left out.
         requirements: The distributions that loading and predicting need: they are pinned as installed.
+        modules: Modules that the weights name: the distributions that they come from are needed too.
         pyfunc: Settings of the python_function beside the usual ones, `loader_module` and `model_path` among them;
             None if the model does not predict.
         predict: Predicts for an input example, to infer the signature's outputs.
         signature: What is known of the types without an example; used where neither is given.
+        extra: Further keys of the MLmodel file.
     """
 
     settings: Mapping[str, Any]
     requirements: Sequence[str]
+    modules: Collection[str] = ()
     pyfunc: Mapping[str, Any] | None = None
     predict: Callable[[Any], Any] | None = None
     signature: ModelSignature | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def save_folder(folder: Path, name: str, options: SaveOptions, write: Callable[[Path, str | None], Weights]) -> None:
@@ -54,11 +62,12 @@ def save_folder(folder: Path, name: str, options: SaveOptions, write: Callable[[
         UsageError: An option is not understood.
     """
     with new_folder(folder):
-        code = copy_code(folder, options.code_paths)
+        code = copy_code(folder, options.code_paths or ())
         weights = write(folder, code)
         info = None if options.input_example is None else write_example(folder, options.input_example)
         signature = _signature(weights, options)
-        flavors: dict[str, Mapping[str, Any]] = {name: {"code": code, **weights.settings}}
+        extra = _copy_extra_files(folder, options.extra_files or ())
+        flavors: dict[str, Mapping[str, Any]] = {name: {"code": code, **weights.settings, **extra}}
         if weights.pyfunc is not None:
             flavors[mlmodel.PYFUNC] = mlmodel.pyfunc_settings(code=code, **weights.pyfunc)
         model = MLmodel(
@@ -69,12 +78,38 @@ def save_folder(folder: Path, name: str, options: SaveOptions, write: Callable[[
             saved_input_example_info=info,
             metadata=options.metadata,
             model_size_bytes=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+            extra=dict(weights.extra),
         )
         mlmodel.write(folder, model)
-        needed = {*weights.requirements}
-        if signature and signature.inputs and not signature.inputs.is_tensor_spec():
-            needed.add("pandas")
-        environment.write_environment(folder, environment.pin(sorted(needed)), options)
+        environment.write_environment(folder, _requirements(folder, code, weights, signature), options)
+
+
+def _requirements(folder: Path, code: str | None, weights: Weights, signature: ModelSignature | None) -> list[str]:
+    modules = {*weights.modules, *(modules_of_code(folder / code) if code else ())}
+    needed = {*weights.requirements, *find_distributions(modules)}
+    if signature and signature.inputs and not signature.inputs.is_tensor_spec():
+        needed.add("pandas")  # it is held against a DataFrame
+    return environment.pin(sorted(needed))
+
+
+def _copy_extra_files(folder: Path, paths: Sequence[str | PathLike[str]]) -> dict[str, Any]:
+    """Copy what the caller wants to have beside the weights; what the MLmodel file says of it."""
+    listed = []
+    for path in map(Path, paths):
+        target = folder / EXTRA_FILES / path.resolve().name
+        if not path.exists():
+            raise UsageError(f"`extra_files`: there is no {path}.")
+        if target.exists():
+            raise UsageError(f"`extra_files`: two of them are called `{target.name}`. Rename one.")
+        if folder.resolve().is_relative_to(path.resolve()):
+            raise UsageError(f"`extra_files`: {path} holds the model folder {folder}. Save it elsewhere.")
+        target.parent.mkdir(exist_ok=True)
+        if path.is_dir():
+            shutil.copytree(path, target)
+        else:
+            shutil.copyfile(path, target)
+        listed.append({"path": f"{EXTRA_FILES}/{target.name}"})
+    return {EXTRA_FILES: listed} if listed else {}
 
 
 @contextmanager
@@ -104,7 +139,7 @@ def check_version(folder: Path, distribution: str, saved_with: object) -> None:
         MissingLibrary: It is not installed.
     """
     installed = environment.installed_version(distribution)
-    known = saved_with if isinstance(saved_with, str) and saved_with.isprintable() else None
+    known = saved_with.partition("+")[0] if isinstance(saved_with, str) and saved_with.isprintable() else None
     if installed is None:
         raise MissingLibrary(distribution, "load this model", f"{distribution}=={known}" if known else distribution)
     if known is not None and known != installed:
@@ -137,6 +172,8 @@ def _signature(weights: Weights, options: SaveOptions) -> ModelSignature | None:
         return options.signature or None
     if options.input_example is None:
         return weights.signature
+    from runstone.flavors.infer import infer_or_none, infer_params
+
     data, params = split_params(options.input_example)
     output = None
     if weights.predict is not None:
@@ -148,4 +185,8 @@ def _signature(weights: Weights, options: SaveOptions) -> ModelSignature | None:
                 f"output: {error!r}",
                 stacklevel=5,
             )
-    return infer_signature(data, output, params)
+    inputs = None if data is None else infer_or_none(data, "input")
+    outputs = None if output is None else infer_or_none(output, "output")
+    if inputs is None and outputs is None and not params:
+        return None
+    return ModelSignature(inputs, outputs, infer_params(params) if params else None)

@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from runstone.errors import InvalidModelFolder, ModelFileChanged, UntrustedModel
 
+_BLOCK = 1024**2
+
 
 @dataclass(frozen=True, slots=True)
 class Trust:
@@ -51,11 +53,31 @@ class Trust:
         if limit is not None and len(data) > limit:
             raise InvalidModelFolder(folder, f"`{name}` is larger than {limit // 1024**2} MiB")
         if self.digests is not None:
-            found = hashlib.md5(data, usedforsecurity=False).hexdigest()
-            recorded = self.digests.get(name)
-            if recorded != found:
-                raise ModelFileChanged(folder, name, recorded, found)
+            self._compare(folder, name, hashlib.md5(data, usedforsecurity=False).hexdigest())
         return data
+
+    def copy(self, folder: Path, path: object, target: Path) -> None:
+        """As `read`, into a file: for weights that are large, or that a library reads from a file only.
+
+        Writes:
+            `target`, and the folders that lead to it.
+        """
+        name, file = resolve(folder, path)
+        if not file.is_file():
+            raise InvalidModelFolder(folder, f"the file `{name}` is missing")
+        digest = hashlib.md5(usedforsecurity=False)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("rb") as source, target.open("wb") as copy:
+            while block := source.read(_BLOCK):
+                digest.update(block)
+                copy.write(block)
+        if self.digests is not None:
+            self._compare(folder, name, digest.hexdigest())
+
+    def _compare(self, folder: Path, name: str, found: str) -> None:
+        recorded = (self.digests or {}).get(name)
+        if recorded != found:
+            raise ModelFileChanged(folder, name, recorded, found)
 
     def read_code(self, folder: Path, path: object) -> bytes:
         """As `read`, for a file that runs code when loaded.
@@ -81,7 +103,16 @@ def resolve(folder: Path, path: object) -> tuple[str, Path]:
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\\" in path or re.match(r"[A-Za-z]:", path) or not pure.parts:
         raise InvalidModelFolder(folder, f"the path {path!r} leaves the folder")
-    real = (folder / pure).resolve()
+    try:
+        real = (folder / pure).resolve()
+        real.is_file()
+    except (OSError, RuntimeError) as error:  # links in a circle, or a name longer than the system has
+        why = error.strerror if isinstance(error, OSError) else "its links lead in a circle"
+        raise InvalidModelFolder(folder, f"the path `{_short(pure)}` leads nowhere: {why}") from None
     if not real.is_relative_to(folder.resolve()):
         raise InvalidModelFolder(folder, f"`{pure}` is a link that leads out of the folder")
     return str(pure), real
+
+
+def _short(path: PurePosixPath) -> str:
+    return text if len(text := str(path)) <= 60 else f"{text[:57]}…"

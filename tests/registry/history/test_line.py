@@ -12,7 +12,7 @@ from runstone.git.repository import Repository
 from runstone.records import yaml
 from runstone.records.approval import Approval, ApprovalNote
 from runstone.records.document import format_time
-from runstone.records.policy import NO_STAGE
+from runstone.records.stage import NO_STAGE
 from runstone.registry.changes import AliasChange, StageChange
 from runstone.registry.history.entry import Entry
 from runstone.registry.history.line import read_history
