@@ -91,6 +91,7 @@ from runstone.errors.runs import (
     RunNotFound,
     RunNotRecorded,
 )
+from runstone.errors.scoring import DataRefused, OutputRefused, RemoteModelFailed, ScoringFailed
 from runstone.errors.search import FilterInvalid, InvalidPageToken, RecordsSkipped
 from runstone.errors.sharing import (
     ArtifactsNotShared,
@@ -143,6 +144,7 @@ __all__ = [
     "CommandNotExecutable",
     "CommandNotFound",
     "CopyRefused",
+    "DataRefused",
     "DiskFull",
     "EndingFailed",
     "EnvironmentFailed",
@@ -183,6 +185,7 @@ __all__ = [
     "NotYetRegistered",
     "NothingToSyncWith",
     "ObjectMissing",
+    "OutputRefused",
     "ParamConflict",
     "ProposalAmbiguous",
     "ProposalConflict",
@@ -200,6 +203,7 @@ __all__ = [
     "RegistrationRefused",
     "RemoteBusy",
     "RemoteFailed",
+    "RemoteModelFailed",
     "RemoteNotConfigured",
     "RemoteUnreachable",
     "RepositoryMoved",
@@ -216,6 +220,7 @@ __all__ = [
     "RunNotFound",
     "RunNotRecorded",
     "RunstoneError",
+    "ScoringFailed",
     "SigningFailed",
     "StageNotFound",
     "TooManyHolders",
