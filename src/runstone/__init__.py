@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from runstone.fluent import set_tags as set_tags
     from runstone.fluent import set_tracking_uri as set_tracking_uri
     from runstone.fluent import start_run as start_run
+    from runstone.loading import load_model as load_model
     from runstone.tracking.run import ActiveRun as ActiveRun
 
 _SUBMODULES = frozenset(
@@ -85,6 +86,7 @@ _HOMES = {
         "search_registered_models search_runs set_experiment set_experiment_tag set_experiment_tags "
         "set_model_version_tag set_note set_registry_uri set_tag set_tags set_tracking_uri start_run"
     ),
+    "loading": "load_model",
     "tracking.run": "ActiveRun",
 }
 _NAMES = {name: f"runstone.{home}" for home, names in _HOMES.items() for name in names.split()}

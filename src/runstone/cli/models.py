@@ -22,6 +22,7 @@ from runstone.cli.model_rows import (
     print_versions,
 )
 from runstone.cli.model_rows import version_document as version_document
+from runstone.cli.models_pull import pull
 from runstone.cli.output import (
     Form,
     emit,
@@ -53,7 +54,7 @@ def models() -> None:
     """Registered models: their versions, stages, aliases, tags, cards, files and history."""
 
 
-for _command in (register, *EDITS, card, *HISTORY):
+for _command in (register, *EDITS, card, pull, *HISTORY):
     models.add_command(_command)
 for _name, _same in (("create", "new"), ("delete", "rm")):
     models.add_command(models.commands[_name], _same)
