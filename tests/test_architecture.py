@@ -25,9 +25,13 @@ LAYERS = (
     ("fluent",),
     ("data", "loading", "models", "types"),
     (
+        "catboost",
+        "lightgbm",
         "files",
         "pyfunc",
         "sklearn",
+        "statsmodels",
+        "xgboost",
     ),
     ("__init__",),
     ("cli", "web", "mlflow_plugin", "__main__"),

@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Any
 from runstone._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from runstone import catboost as catboost
     from runstone import data as data
     from runstone import entities as entities
     from runstone import exceptions as exceptions
     from runstone import files as files
+    from runstone import lightgbm as lightgbm
     from runstone import models as models
     from runstone import pyfunc as pyfunc
     from runstone import sklearn as sklearn
+    from runstone import statsmodels as statsmodels
     from runstone import types as types
+    from runstone import xgboost as xgboost
     from runstone.client import Client as Client
     from runstone.client import MlflowClient as MlflowClient
     from runstone.fluent import active_run as active_run
@@ -72,7 +76,7 @@ if TYPE_CHECKING:
 
 _SUBMODULES = frozenset(
     (
-        "data entities exceptions files models pyfunc sklearn types"
+        "catboost data entities exceptions files lightgbm models pyfunc sklearn statsmodels types xgboost"
     ).split()
 )
 _HOMES = {

@@ -26,6 +26,10 @@ from runstone.flavors.protocol import Flavor
 _FLAVORS = MappingProxyType(
     {
         "sklearn": ("runstone.flavors.sklearn", ("mlflow.sklearn", "runstone.flavors.sklearn")),
+        "xgboost": ("runstone.flavors.xgboost", ("mlflow.xgboost", "runstone.flavors.xgboost")),
+        "lightgbm": ("runstone.flavors.lightgbm", ("mlflow.lightgbm", "runstone.flavors.lightgbm")),
+        "catboost": ("runstone.flavors.catboost", ("mlflow.catboost", "runstone.flavors.catboost")),
+        "statsmodels": ("runstone.flavors.statsmodels", ("mlflow.statsmodels", "runstone.flavors.statsmodels")),
         "python_function": (
             "runstone.flavors.python_function",
             ("mlflow.pyfunc.model", "mlflow.pyfunc.loaders.code_model"),

@@ -1,0 +1,74 @@
+"""XGBoost models: log, save and load them. Names of arguments are MLflow's."""
+
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import Any, Unpack
+
+from runstone.flavors import xgboost as flavor
+from runstone.flavors.environment import defaults
+from runstone.flavors.protocol import LogArguments, SaveArguments, SaveOptions
+from runstone.models import ModelInfo, load_trusted, log_folder
+
+__all__ = [
+    "get_default_conda_env",
+    "get_default_pip_requirements",
+    "load_model",
+    "log_model",
+    "save_model",
+]
+
+get_default_pip_requirements, get_default_conda_env = defaults("xgboost")
+
+
+def save_model(
+    xgb_model: Any, path: str | PathLike[str], *, model_format: str = "ubj", **options: Unpack[SaveArguments]
+) -> None:
+    """Save a model as a model folder, which MLflow loads too.
+
+    Args:
+        xgb_model: A `Booster`, or one of XGBoost's estimators.
+        path: A new or empty folder.
+        model_format: `ubj` (UBJSON), `json`, or `xgb`, MLflow 2's default, which is written as UBJSON too.
+        options: As in every flavor, see `runstone.models.SaveArguments`.
+
+    Raises:
+        UsageError: An option is not understood, or the model is of another library.
+        InvalidModelFolder: The folder is not empty, or the model cannot be saved.
+    """
+    flavor.save(xgb_model, Path(path), SaveOptions.of(options), model_format=model_format)
+
+
+def log_model(
+    xgb_model: Any, artifact_path: str | None = None, *, model_format: str = "ubj", **options: Unpack[LogArguments]
+) -> ModelInfo:
+    """Save a model among the active run's artifacts; a run is begun if there is none.
+
+    Args:
+        xgb_model: A `Booster`, or one of XGBoost's estimators.
+        artifact_path: The folder among the artifacts; `name` is MLflow 3's word for it. `model` if neither is given.
+        model_format: As for `save_model`.
+        options: As in every flavor, see `runstone.models.LogArguments`.
+
+    Returns:
+        Where the model is: `.model_uri` is `runs:/<run id>/<path>`.
+    """
+    return log_folder(partial(flavor.save, xgb_model, model_format=model_format), artifact_path, options)
+
+
+def load_model(model_uri: str, dst_path: str | PathLike[str] | None = None, *, allow_pickle: bool = False) -> Any:
+    """Load the model that was logged.
+
+    XGBoost's own formats run no code when they are loaded, so they need no trust.
+
+    Args:
+        model_uri: `runs:/<run id>/<path>`, `models:/<name>/<version>`, `models:/<name>@<alias>`, or a folder.
+        dst_path: An existing folder to keep a copy of the model folder in.
+        allow_pickle: You trust the folder.
+
+    Raises:
+        UntrustedModel: A folder whose weights run code, and `allow_pickle` is not said.
+        ModelFileChanged: A file is not the one git recorded.
+        RunNotFound: There is no such run; and likewise `ModelNotFound`, `VersionNotFound`, `AliasNotFound`.
+    """
+    return load_trusted(model_uri, dst_path, allow_pickle, flavor.load)
