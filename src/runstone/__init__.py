@@ -17,11 +17,16 @@ if TYPE_CHECKING:
     from runstone import entities as entities
     from runstone import exceptions as exceptions
     from runstone import files as files
+    from runstone import keras as keras
     from runstone import lightgbm as lightgbm
     from runstone import models as models
+    from runstone import onnx as onnx
     from runstone import pyfunc as pyfunc
+    from runstone import pytorch as pytorch
     from runstone import sklearn as sklearn
+    from runstone import spacy as spacy
     from runstone import statsmodels as statsmodels
+    from runstone import transformers as transformers
     from runstone import types as types
     from runstone import xgboost as xgboost
     from runstone.client import Client as Client
@@ -76,7 +81,8 @@ if TYPE_CHECKING:
 
 _SUBMODULES = frozenset(
     (
-        "catboost data entities exceptions files lightgbm models pyfunc sklearn statsmodels types xgboost"
+        "catboost data entities exceptions files keras lightgbm models onnx pyfunc pytorch sklearn spacy "
+        "statsmodels transformers types xgboost"
     ).split()
 )
 _HOMES = {

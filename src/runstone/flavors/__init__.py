@@ -30,6 +30,11 @@ _FLAVORS = MappingProxyType(
         "lightgbm": ("runstone.flavors.lightgbm", ("mlflow.lightgbm", "runstone.flavors.lightgbm")),
         "catboost": ("runstone.flavors.catboost", ("mlflow.catboost", "runstone.flavors.catboost")),
         "statsmodels": ("runstone.flavors.statsmodels", ("mlflow.statsmodels", "runstone.flavors.statsmodels")),
+        "pytorch": ("runstone.flavors.pytorch", ("mlflow.pytorch", "runstone.flavors.pytorch")),
+        "keras": ("runstone.flavors.keras", ("mlflow.keras", "mlflow.tensorflow", "runstone.flavors.keras")),
+        "onnx": ("runstone.flavors.onnx", ("mlflow.onnx", "runstone.flavors.onnx")),
+        "transformers": ("runstone.flavors.transformers", ("mlflow.transformers", "runstone.flavors.transformers")),
+        "spacy": ("runstone.flavors.spacy", ("mlflow.spacy", "runstone.flavors.spacy")),
         "python_function": (
             "runstone.flavors.python_function",
             ("mlflow.pyfunc.model", "mlflow.pyfunc.loaders.code_model"),
