@@ -5,7 +5,6 @@ whole, and a resolver could refuse what did run. Installing runs code of the pac
 Runstone itself is the one that runs this, unless another version was pinned and can be had: no index need offer it.
 """
 
-import json
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from runstone._version import __version__
 from runstone.errors import EnvironmentFailed, PythonMissing, RecordInvalid
+from runstone.placement import place
 from runstone.projects.requirements import Requirements, normal_name, parse_requirements
 
 _OWN = "runstone"
@@ -127,7 +127,7 @@ class _Builder:
             return
         if line not in (None, f"{_OWN}=={__version__}") and not self._install({_OWN: str(line)}):
             return
-        self._place_runstone()
+        place(self.python)
         recorded = line or f"{_OWN}=={local}"
         if recorded != f"{_OWN}=={__version__}":
             self._warn(f"The run had `{recorded}`; this environment has the Runstone that made it, {__version__}.")
@@ -143,24 +143,6 @@ class _Builder:
         if names:
             listed = ", ".join(f"{name}=={version}" for name, version in sorted(names.items()))
             self._warn(f"Not installed, since only the machine of the run had them: {listed}.")
-
-    def _place_runstone(self) -> None:
-        """Make this Runstone importable there: linked, as an editable install is, or copied; nothing is built."""
-        code = "import sysconfig; print(sysconfig.get_path('purelib'))"
-        done = subprocess.run([self.python, "-I", "-c", code], capture_output=True, text=True, check=True)
-        site = Path(done.stdout.strip())
-        source = _source_root()
-        if source is not None:
-            (site / "_runstone.pth").write_text(f"{source}\n", encoding="utf-8")
-        else:  # beside an installed one lie all the other packages, so that folder cannot be linked
-            package = Path(__file__).resolve().parents[1]
-            shutil.copytree(package, site / package.name, ignore=shutil.ignore_patterns("__pycache__"))
-        info = site / f"{_OWN}-{__version__}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {_OWN}\nVersion: {__version__}\n")
-        (info / "INSTALLER").write_text("runstone\n")
-        origin = {"url": "file:///", "dir_info": {"editable": source is not None}}
-        (info / "direct_url.json").write_text(f"{json.dumps(origin)}\n")
 
     def _install(self, lines: dict[str, str]) -> int:
         """Install checked lines; the installer's exit code."""
@@ -261,9 +243,3 @@ def _version_of(python: Path) -> str | None:
     except OSError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None
-
-
-def _source_root() -> Path | None:
-    """The folder on `sys.path` that holds this Runstone, if it runs from its source tree; None for an installed one."""
-    root = Path(__file__).resolve().parents[2]
-    return root if root.name == "src" and (root.parent / "pyproject.toml").is_file() else None
