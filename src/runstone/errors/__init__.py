@@ -93,6 +93,7 @@ from runstone.errors.runs import (
 )
 from runstone.errors.scoring import DataRefused, OutputRefused, RemoteModelFailed, ScoringFailed
 from runstone.errors.search import FilterInvalid, InvalidPageToken, RecordsSkipped
+from runstone.errors.serving import EnvironmentDiffers, NoSuchAddress, PortInUse, ServerFailed
 from runstone.errors.sharing import (
     ArtifactsNotShared,
     NothingToSyncWith,
@@ -147,6 +148,7 @@ __all__ = [
     "DataRefused",
     "DiskFull",
     "EndingFailed",
+    "EnvironmentDiffers",
     "EnvironmentFailed",
     "EnvironmentNotBuilt",
     "ExperimentExists",
@@ -178,6 +180,7 @@ __all__ = [
     "ModelRenamed",
     "NewerFormat",
     "NoFormerHolder",
+    "NoSuchAddress",
     "NotAModel",
     "NotARepository",
     "NotApproved",
@@ -187,6 +190,7 @@ __all__ = [
     "ObjectMissing",
     "OutputRefused",
     "ParamConflict",
+    "PortInUse",
     "ProposalAmbiguous",
     "ProposalConflict",
     "ProposalNotFound",
@@ -221,6 +225,7 @@ __all__ = [
     "RunNotRecorded",
     "RunstoneError",
     "ScoringFailed",
+    "ServerFailed",
     "SigningFailed",
     "StageNotFound",
     "TooManyHolders",
