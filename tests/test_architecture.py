@@ -38,6 +38,7 @@ LAYERS = (
         "transformers",
         "xgboost",
     ),
+    ("evaluation",),
     ("__init__",),
     ("cli", "web", "mlflow_plugin", "__main__"),
 )

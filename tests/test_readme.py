@@ -52,7 +52,7 @@ def project(tmp_path: Path) -> Path:
 def test_what_the_readme_shows_works_and_prints_what_it_shows(project: Path) -> None:
     """Each command ends well, and each line of output shown is printed, but for ids, numbers and made-up names."""
     assert len(FILES) == 3
-    assert len(SESSIONS) == 11
+    assert len(SESSIONS) == 12
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1"}
     for command, shown in [step for session in SESSIONS for step in steps(session)]:
         done = subprocess.run(

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from runstone import xgboost as xgboost
     from runstone.client import Client as Client
     from runstone.client import MlflowClient as MlflowClient
+    from runstone.evaluation import EvaluationResult as EvaluationResult
+    from runstone.evaluation import MetricThreshold as MetricThreshold
+    from runstone.evaluation import evaluate as evaluate
+    from runstone.evaluation import validate_evaluation_results as validate_evaluation_results
     from runstone.fluent import active_run as active_run
     from runstone.fluent import create_experiment as create_experiment
     from runstone.fluent import delete_experiment as delete_experiment
@@ -87,6 +91,7 @@ _SUBMODULES = frozenset(
 )
 _HOMES = {
     "client": "Client MlflowClient",
+    "evaluation": "EvaluationResult MetricThreshold evaluate validate_evaluation_results",
     "fluent": (
         "active_run create_experiment delete_experiment delete_run delete_tag end_run flush "
         "flush_async_logging get_artifact_uri get_experiment get_experiment_by_name get_metric_history "

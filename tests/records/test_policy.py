@@ -99,6 +99,10 @@ def test_what_a_policy_cannot_say(document: dict[str, Any], problem: str) -> Non
     ("document", "expected"),
     [
         ({"metric": {"name": "a", "at_least": 1}}, Gate("metric", {"name": "a", "at_least": 1.0})),
+        ({"metric": {"name": "a", "at_most": 1, "data": "june"}},
+         Gate("metric", {"name": "a", "at_most": 1.0, "data": "june"})),
+        ({"no_worse": {"metric": "a", "data": "june"}},
+         Gate("no_worse", {"metric": "a", "by": 0.0, "relative": False, "data": "june"})),
         ({"no_worse": {"metric": "a"}}, Gate("no_worse", {"metric": "a", "by": 0.0, "relative": False})),
         ({"no_worse": {"metric": "a", "by": "2.5%"}}, Gate("no_worse", {"metric": "a", "by": 0.025, "relative": True})),
         ({"no_worse": {"metric": "a", "by": 10**400}},
@@ -123,7 +127,7 @@ def test_gates_are_read(document: dict[str, Any], expected: Gate) -> None:
         ({"clean": True, "code": True}, "`gates[0]` must be a map of one key, one of metric, no_worse, tags, card, "
          "signature, artifacts, code, clean, age, no_secrets, command, but has clean, code"),
         ({"metric": {"name": "a", "at_leest": 1, "at_most": 2}},
-         "`gates[0].metric.at_leest` is unknown here; known are name, at_least, at_most"),
+         "`gates[0].metric.at_leest` is unknown here; known are name, at_least, at_most, data"),
         ({"metric": {"name": "a"}}, "`gates[0].metric.at_least` or `at_most` is missing"),
         ({"no_worse": {"metric": "a", "by": "-1%"}},
          '`gates[0].no_worse.by` must be a number of 0 or more, or a share such as 2%, but is the text "-1%"'),

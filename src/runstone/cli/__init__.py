@@ -26,6 +26,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
         "promote": ("runstone.cli.promote", "promote", "Put a version into a stage, or under an alias."),
         "demote": ("runstone.cli.promote", "demote", "Take a version out of its stage."),
         "rollback": ("runstone.cli.rollback", "rollback", "Put back into a stage who was there before."),
+        "evaluate": ("runstone.cli.evaluate", "evaluate", "Measure a model on data with known answers."),
         "serve": ("runstone.cli.serve", "serve", "Serve a model over HTTP."),
         "predict": ("runstone.cli.predict", "predict", "Score a file or a folder with a model."),
         "plot": ("runstone.cli.plot", "plot", "Draw metrics of runs in the terminal."),

@@ -309,3 +309,12 @@ class VersionInUse(RunstoneError):
             f"{name} v{version} was not retired: it is {some(used)}, and such changes are reviewed here. "
             f"Propose that first: `{step}`"
         )
+
+
+class EvaluationFailed(RunstoneError):
+    """A model that does not reach what was asked of its evaluation, which is recorded all the same."""
+
+    def __init__(self, run_id: str | None, problems: Sequence[str]) -> None:
+        self.run_id, self.problems = run_id, tuple(problems)
+        step = f" See what was measured: `runstone runs show {run_id}`" if run_id is not None else ""
+        super().__init__(f"The model does not pass: {' '.join(problems)}{step}")

@@ -59,9 +59,9 @@ def refuse_unknown(reader: Reader, known: Iterable[str]) -> None:
 
 
 def _metric(reader: Reader, kind: str, where: str) -> Document:
-    """`name`, and one or both of `at_least` and `at_most`: floats."""
+    """`name`; one or both of `at_least` and `at_most`: floats; `data`: name or digest of what it was evaluated on."""
     inner = _inner(reader, kind, where)
-    name = inner.need("name", str)
+    name, data = inner.need("name", str), inner.take("data", str)
     bounds = {key: inner.take(key, float) for key in ("at_least", "at_most")}
     given = {key: bound for key, bound in bounds.items() if bound is not None}
     if not given:
@@ -69,12 +69,15 @@ def _metric(reader: Reader, kind: str, where: str) -> Document:
     for key, bound in given.items():
         if math.isnan(bound):
             raise inner.fail(key, "must be a number to compare with, but is nan")
-    refuse_unknown(inner, ("name", "at_least", "at_most"))
-    return {"name": name, **given}
+    refuse_unknown(inner, ("name", "at_least", "at_most", "data"))
+    return {"name": name, **given} if data is None else {"name": name, **given, "data": data}
 
 
 def _no_worse(reader: Reader, kind: str, where: str) -> Document:
-    """`metric`; `by`: how much worse is allowed, a float, or with `relative: True` a share of the holder's value."""
+    """`metric`; `by`: how much worse is allowed, a float, or with `relative: True` a share of the holder's value.
+
+    `data`: as that of `metric`.
+    """
     inner = _inner(reader, kind, where)
     name, direction, by = inner.need("metric", str), inner.take("direction", str), inner.take_any("by")
     if direction not in (None, "higher", "lower"):
@@ -82,7 +85,10 @@ def _no_worse(reader: Reader, kind: str, where: str) -> Document:
     asks: Document = {"metric": name, "by": 0.0, "relative": False}
     if direction is not None:
         asks["direction"] = direction
-    refuse_unknown(inner, ("metric", "by", "direction"))
+    data = inner.take("data", str)
+    if data is not None:
+        asks["data"] = data
+    refuse_unknown(inner, ("metric", "by", "direction", "data"))
     if by is None:
         return asks
     if isinstance(by, str) and (match := _PERCENT.fullmatch(by)):

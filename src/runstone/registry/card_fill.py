@@ -7,11 +7,13 @@ from shlex import quote
 from typing import Any
 
 from runstone import templates
+from runstone.git.repository import Repository
 from runstone.git.runs.branch import Draft
 from runstone.records.dataset import Dataset
 from runstone.records.run import Run
 from runstone.registry import branch
 from runstone.registry.card import Generated, read_card, refresh
+from runstone.registry.evaluations import evaluations_of, newest_by_data
 from runstone.registry.layout import Place
 from runstone.registry.message import format_message
 from runstone.registry.model import RegisteredModel, find_key, get_model
@@ -22,6 +24,7 @@ from runstone.tracking.workspace import Workspace
 from runstone.uris import ModelUri
 
 _ROWS = 100
+_EVALUATIONS = 20
 _TESTED = ("test", "eval", "evaluation", "validation", "val")
 
 
@@ -78,7 +81,7 @@ def _generated(workspace: Workspace, name: str, number: int | None) -> Generated
     blocks = {
         "summary": "\n".join(_summary(model, version, run)),
         "data": "\n".join(_data(run.datasets if run is not None else ())),
-        "evaluation": "\n".join(_metrics(run)),
+        "evaluation": "\n".join([*_metrics(run), *_evaluated(repo, version)]),
         "use": "\n".join(_use(model.name, version)),
     }
     return Generated(_front(model, version, run), _first(model, version), blocks)
@@ -154,6 +157,19 @@ def _metrics(run: Run | None) -> Iterator[str]:
         yield from (f"On {code(tested.name)}:", "")
     rows = [(code(key), format_value(metric.last), str(metric.step)) for key, metric in sorted(run.metrics.items())]
     yield from table(("Metric", "Value", "Step"), _some(rows))
+
+
+def _evaluated(repo: Repository, version: ModelVersion | None) -> Iterator[str]:
+    """What was measured later, of the very same model: of each data the newest."""
+    found = [] if version is None else newest_by_data(evaluations_of(repo, version.digest))
+    for each in found[:_EVALUATIONS]:
+        yield from (
+            "",
+            f"Evaluated on {code(each.data)} ({code(each.digest, limit=60)}) by the run {code(each.run_id)}:",
+            "",
+        )
+        rows = [(code(key), format_value(value)) for key, value in sorted(each.metrics.items())]
+        yield from table(("Metric", "Value"), _some(rows))
 
 
 def _use(name: str, version: ModelVersion | None) -> Iterator[str]:

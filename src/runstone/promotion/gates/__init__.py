@@ -14,6 +14,7 @@ from runstone.promotion.gates.protocol import Candidate as Candidate
 from runstone.promotion.gates.protocol import Judge, duration, unknown
 from runstone.promotion.gates.protocol import Verdict as Verdict
 from runstone.promotion.gates.secrets import no_secrets
+from runstone.records.document import Document
 from runstone.records.gate import Gate
 
 GATES: dict[str, Judge] = {
@@ -47,12 +48,12 @@ def describe(gate: Gate) -> str:
     match gate.kind:
         case "metric":
             bounds = [f"{key.replace('_', ' ')} {asks[key]:g}" for key in ("at_least", "at_most") if key in asks]
-            return f"{asks['name']} {', '.join(bounds)}"
+            return f"{asks['name']} {', '.join(bounds)}{_on(asks)}"
         case "no_worse":
             by = f" by {asks['by']:.6g}" if asks["by"] else ""
             if by and asks["relative"]:
                 by = f" by {100 * asks['by']:.6g}%"
-            return f"{asks['metric']}{by}"
+            return f"{asks['metric']}{by}{_on(asks)}"
         case "tags":
             return ", ".join(key if value is None else f"{key}={value}" for key, value in asks["required"].items())
         case "card":
@@ -65,3 +66,7 @@ def describe(gate: Gate) -> str:
             return " ".join(asks["run"])
         case _:
             return ""
+
+
+def _on(asks: Document) -> str:
+    return f" on {asks['data']}" if "data" in asks else ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol
 
-from runstone.errors import NewerFormat, ObjectMissing, RecordInvalid
+from runstone.errors import NewerFormat, ObjectMissing, RecordInvalid, RunstoneError
 from runstone.git.runs.branch import Draft, Recorded
 from runstone.promotion.rules.past import has_held
 from runstone.promotion.rules.settings import read_config
@@ -17,6 +17,7 @@ from runstone.promotion.rules.versions import TaggedVersion
 from runstone.records.document import Document
 from runstone.records.policy import Policy
 from runstone.registry.card import read_card
+from runstone.registry.evaluations import Evaluation, evaluations_of
 from runstone.registry.state import ModelState
 from runstone.tracking.secrets import Redactor
 from runstone.tracking.workspace import Workspace
@@ -102,6 +103,24 @@ class Candidate:
         except (ObjectMissing, RecordInvalid, NewerFormat):
             return None
         return recorded if recorded is not None and recorded.run.id == version.body.run else None
+
+    def evaluation_of(
+        self, version: TaggedVersion, metric: str, data: str | None = None, *, digest: str | None = None
+    ) -> Evaluation | None:
+        """The newest evaluation of a version's model that has this metric.
+
+        Args:
+            version: One of the model's.
+            metric: Its name.
+            data: Name or digest of the data, as a policy says it; any if None.
+            digest: Digest of the data; any if None.
+        """
+        try:
+            found = evaluations_of(self.workspace.repo, version.body.digest)
+        except RunstoneError:  # records that cannot be read say nothing
+            return None
+        measured = (each for each in found if metric in each.metrics and digest in (None, each.digest))
+        return next((each for each in measured if data is None or each.is_on(data)), None)
 
     @cached_property
     def card(self) -> str | None:
