@@ -20,6 +20,7 @@ LAYERS = (
     ("tracking",),
     ("registry",),
     ("promotion", "scoring", "serving", "projects"),
+    ("deploy",),
     ("entities", "exceptions"),
     ("client",),
     ("fluent",),

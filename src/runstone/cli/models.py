@@ -22,6 +22,7 @@ from runstone.cli.model_rows import (
     print_versions,
 )
 from runstone.cli.model_rows import version_document as version_document
+from runstone.cli.models_docker import build_docker, generate_dockerfile
 from runstone.cli.models_pull import pull
 from runstone.cli.output import (
     Form,
@@ -54,7 +55,7 @@ def models() -> None:
     """Registered models: their versions, stages, aliases, tags, cards, files and history."""
 
 
-for _command in (register, *EDITS, card, pull, *HISTORY):
+for _command in (register, *EDITS, card, pull, build_docker, generate_dockerfile, *HISTORY):
     models.add_command(_command)
 for _name, _same in (("create", "new"), ("delete", "rm")):
     models.add_command(models.commands[_name], _same)
