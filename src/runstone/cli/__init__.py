@@ -29,6 +29,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
         "evaluate": ("runstone.cli.evaluate", "evaluate", "Measure a model on data with known answers."),
         "serve": ("runstone.cli.serve", "serve", "Serve a model over HTTP."),
         "predict": ("runstone.cli.predict", "predict", "Score a file or a folder with a model."),
+        "render": ("runstone.cli.render", "render", "Write what runs a stage's models on a cluster."),
         "plot": ("runstone.cli.plot", "plot", "Draw metrics of runs in the terminal."),
     },
     "Nouns": {
