@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import runstone
-from runstone.client import Client, repository_path
+from runstone.client import Client
 from runstone.entities import Metric, Param, RunTag
 from runstone.errors import (
     ArtifactCorrupt,
@@ -286,9 +286,6 @@ def test_the_client_knows_its_repository(client: Client, git_repo: Path, tmp_pat
         Client(git_repo, str(other))
     with pytest.raises(NotARepository):
         Client(tmp_path)
-    assert [None, ".", "/a b", "C:\\x", "/a"] == [
-        repository_path(uri) for uri in (None, "runstone:", "runstone:///a b", "C:\\x", "file:/a")
-    ]
 
 
 def test_what_is_not_kept_is_refused(client: Client) -> None:

@@ -53,8 +53,8 @@ def init(
     to .dvc/config on the branch of runs; --ci and --codeowners write files to commit, and never over one that differs.
     The work tree is left alone otherwise.
     """
-    from runstone.client import repository_path
     from runstone.tracking.setup import begin, is_relative, set_local_remote
+    from runstone.tracking.workspace import repository_path
 
     if local and remote is None:
         raise click.UsageError("--local is for --remote.")

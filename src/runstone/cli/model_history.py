@@ -282,7 +282,7 @@ def _read_past(repo: "Repository", when: str) -> "tuple[Past, str]":
 
 
 def _past_rows(model: "PastModel") -> list[list[Any]]:
-    from runstone.records.policy import NO_STAGE
+    from runstone.records.stage import NO_STAGE
 
     made = {tag.version: tag for tag in model.versions}
     held = {version for versions in model.state.stages.values() for version in versions} | set(

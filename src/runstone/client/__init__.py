@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runstone.client.artifacts import ArtifactVerbs
-from runstone.client.experiments import DEFAULT_EXPERIMENT_ID as DEFAULT_EXPERIMENT_ID
 from runstone.client.models import ModelVerbs
 from runstone.errors import InvalidValue
-from runstone.tracking.workspace import Workspace
+from runstone.tracking.workspace import Workspace, repository_path
 
 if TYPE_CHECKING:
     from runstone.projects.checkout import Checkout
@@ -121,15 +120,3 @@ class Client(ArtifactVerbs, ModelVerbs):
 
 MlflowClient = Client
 """What MLflow calls it."""
-
-
-def repository_path(uri: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:
-    """The folder that a tracking URI names: a path, `runstone:PATH` or `file:PATH`; None stays None."""
-    if not isinstance(uri, str):
-        return uri
-    scheme, found, rest = uri.partition(":")
-    if not found or len(scheme) == 1 or scheme not in ("runstone", "runstone+file", "file"):
-        if "://" in uri:
-            raise InvalidValue(f"{uri!r} is a server's address. Name a git repository: a path, or `runstone:PATH`.")
-        return uri
-    return rest.removeprefix("//") or "."

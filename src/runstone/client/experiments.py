@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 else:
     experiments = Late("tracking.experiment")
 
-DEFAULT_EXPERIMENT_ID = "0"
-"""MLflow's id of the experiment `Default`; accepted wherever an experiment's id is."""
-
 
 class ExperimentVerbs:
     """What a client can do with experiments."""
@@ -91,7 +88,7 @@ class ExperimentVerbs:
     # --- inside
 
     def _experiment_id(self, experiment_id: str) -> str:
-        if str(experiment_id) != DEFAULT_EXPERIMENT_ID:
+        if str(experiment_id) != experiments.DEFAULT_ID:
             return str(experiment_id)
         found = experiments.get_experiment_by_name(self._workspace.repo, experiments.DEFAULT)
         return str(experiment_id) if found is None else found.experiment_id

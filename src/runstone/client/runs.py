@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from runstone.client.experiments import DEFAULT_EXPERIMENT_ID, ExperimentVerbs
+from runstone.client.experiments import ExperimentVerbs
 from runstone.client.late import Late
 from runstone.errors import InvalidValue, RunNotFound
 
@@ -51,7 +51,7 @@ class RunVerbs(ExperimentVerbs):
             ExperimentNotFound: No experiment has this id.
             RunExists: The id is taken.
         """
-        if str(experiment_id) == DEFAULT_EXPERIMENT_ID:
+        if str(experiment_id) == experiments.DEFAULT_ID:
             experiment = experiments.ensure_experiment(self._workspace.repo, experiments.DEFAULT)
         else:
             experiment = self.get_experiment(experiment_id)

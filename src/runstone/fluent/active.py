@@ -6,9 +6,8 @@ Only this module has such state; the other modules of the package act on what it
 import os
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from runstone.client import DEFAULT_EXPERIMENT_ID, Client, repository_path
 from runstone.errors import ExperimentNotFound, RunActive, RunstoneError, UsageError
 from runstone.records.experiment import Experiment
 from runstone.records.run import Run
@@ -17,7 +16,10 @@ from runstone.tracking import run as runs
 from runstone.tracking.ids import is_made_up
 from runstone.tracking.read import is_taken
 from runstone.tracking.run import ActiveRun
-from runstone.tracking.workspace import Workspace
+from runstone.tracking.workspace import Workspace, repository_path
+
+if TYPE_CHECKING:  # imported where it is used: what only loads a model needs none
+    from runstone.client import Client
 
 REPO_VARIABLE = "RUNSTONE_REPO"
 RUN_VARIABLE = "RUNSTONE_RUN_ID"
@@ -62,8 +64,10 @@ def get_tracking_uri() -> str:
     return f"runstone:{repo.work_tree or repo.git_dir}"
 
 
-def client() -> Client:
+def client() -> "Client":
     """The explicit client of the repository in use."""
+    from runstone.client import Client
+
     return Client(named_repository())
 
 
@@ -88,7 +92,7 @@ def set_experiment(experiment_name: str | None = None, experiment_id: str | None
     if experiment_name is not None:
         found = experiments.ensure_experiment(workspace.repo, experiment_name)
     else:
-        found = Client(named_repository()).get_experiment(str(experiment_id))
+        found = client().get_experiment(str(experiment_id))
         if found.lifecycle_stage == "deleted":
             found = experiments.ensure_experiment(workspace.repo, found.name)
     _experiment = (found.experiment_id, workspace)
@@ -229,7 +233,7 @@ def need_run() -> ActiveRun:
 def experiment_in_use(workspace: Workspace, experiment_id: str | None = None) -> Experiment:
     """The experiment of a new run; `Default` is made when it is first needed."""
     experiment_id = experiment_id if experiment_id is not None else experiment_id_in_use(workspace)
-    if str(experiment_id) == DEFAULT_EXPERIMENT_ID:
+    if str(experiment_id) == experiments.DEFAULT_ID:
         return experiments.ensure_experiment(workspace.repo, experiments.DEFAULT)
     found = experiments.get_experiment(workspace.repo, str(experiment_id))
     if found.lifecycle_stage == "deleted":
@@ -249,9 +253,9 @@ def experiment_id_in_use(workspace: Workspace) -> str:
         try:
             return experiments.get_experiment(workspace.repo, experiment_id).experiment_id
         except ExperimentNotFound:
-            if experiment_id != DEFAULT_EXPERIMENT_ID:
+            if experiment_id != experiments.DEFAULT_ID:
                 raise
-    return DEFAULT_EXPERIMENT_ID
+    return experiments.DEFAULT_ID
 
 
 def _take_up(
@@ -290,9 +294,11 @@ def _warn_of_experiment(workspace: Workspace, joined: ActiveRun) -> None:
         )
 
 
-def target(run_id: str | None) -> tuple[Client, str]:
+def target(run_id: str | None) -> tuple["Client", str]:
     """The run a verb acts on: the one that is named, or the active one, in its repository wherever we are now."""
     if run_id is not None:
         return client(), run_id
+    from runstone.client import Client
+
     run = need_run()
     return Client.of(run.workspace), run.id

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from runstone.client import Client
 from runstone.errors import InvalidValue
 from runstone.fluent.active import client, get_tracking_uri, named_repository
 
@@ -79,6 +78,8 @@ def set_registry_uri(uri: str) -> None:
     Raises:
         InvalidValue: It is another one.
     """
+    from runstone.client import Client
+
     Client(named_repository(), uri)
 
 

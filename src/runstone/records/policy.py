@@ -13,7 +13,7 @@ from runstone import names
 from runstone.errors import InvalidName
 from runstone.records.document import Document, Reader, show
 from runstone.records.gate import Gate, read_gate, refuse_unknown
-from runstone.records.stage import NO_STAGE as NO_STAGE
+from runstone.records.stage import NO_STAGE
 from runstone.records.upgrade import check_format
 
 SCHEMA = "runstone/policy/v1"

@@ -11,8 +11,8 @@ from runstone.git.objects import TreeEntry
 from runstone.git.repository import Repository
 from runstone.names import decode_component, encode_component
 from runstone.records.model_file import ModelFile
-from runstone.records.policy import NO_STAGE
 from runstone.records.registration import Registration
+from runstone.records.stage import NO_STAGE
 from runstone.records.version_notes import VersionNotes
 from runstone.registry.history.facts import Facts
 from runstone.registry.layout import Place, parse_path

@@ -11,7 +11,7 @@ from runstone.git.repository import Repository
 from runstone.records import yaml
 from runstone.records.document import parse_seconds
 from runstone.records.model_file import ModelFile
-from runstone.records.policy import NO_STAGE
+from runstone.records.stage import NO_STAGE
 from runstone.registry import branch
 from runstone.registry.former_names import refuse_former, refuse_taken
 from runstone.registry.keys import check_model, find_key, first_name

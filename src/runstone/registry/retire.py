@@ -3,7 +3,8 @@
 from runstone.errors import VersionInUse, VersionNotFound
 from runstone.errors.base import in_quotes, quoted
 from runstone.git.repository import Repository
-from runstone.records.policy import NO_STAGE, Approvals
+from runstone.records.policy import Approvals
+from runstone.records.stage import NO_STAGE
 from runstone.registry import branch
 from runstone.registry.alias import alias_changes
 from runstone.registry.allocate import retire_number

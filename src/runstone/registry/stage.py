@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from runstone.errors import ReviewRequired, StageNotFound, UnknownStage, UsageError
 from runstone.git.repository import Repository
 from runstone.records import yaml
-from runstone.records.policy import NO_STAGE
-from runstone.records.stage import Stage
+from runstone.records.stage import NO_STAGE, Stage
 from runstone.registry import branch
 from runstone.registry.keys import find_key
 from runstone.registry.layout import Place

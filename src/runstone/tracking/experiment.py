@@ -17,6 +17,8 @@ from runstone.tracking.workspace import redactor_of
 
 NOTE_TAG = "mlflow.note.content"
 DEFAULT = "Default"
+DEFAULT_ID = "0"
+"""MLflow's id of the experiment `Default`; accepted wherever an experiment's id is."""
 """The experiment of runs that name none."""
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from time import time
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runstone import names
 from runstone.artifacts.descriptor import Descriptor, check_artifact_path
@@ -24,10 +24,12 @@ from runstone.records.metric import Metric
 from runstone.records.model import ModelReference
 from runstone.records.run import Environment, Run, RunData, RunInfo, RunInputs
 from runstone.tracking import exits, values
-from runstone.tracking.capture import Capture
 from runstone.tracking.read import find_recorded, recorded_artifacts
 from runstone.tracking.texts import RunTexts
 from runstone.tracking.workspace import Workspace
+
+if TYPE_CHECKING:
+    from runstone.tracking.capture import Capture
 
 
 class ActiveRun:
@@ -36,7 +38,7 @@ class ActiveRun:
     Its `info`, `data` and `inputs` are MLflow's views of what was logged so far.
     """
 
-    def __init__(self, workspace: Workspace, writer: Writer, begun: Run, *, capture: Capture | None) -> None:
+    def __init__(self, workspace: Workspace, writer: Writer, begun: Run, *, capture: "Capture | None") -> None:
         """Use `start_run`, `resume_run` or `join_run`."""
         self._workspace = workspace
         self._writer = writer

@@ -9,24 +9,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runstone import names
 from runstone.errors import RunExists, RunIsLive, RunstoneError, UsageError, WorkTreeDirty
-from runstone.git.code.snapshot import Snapshot, read_work_tree
 from runstone.git.runs import journal, live
 from runstone.git.runs.journal import Writer
 from runstone.records.document import Document
 from runstone.records.experiment import Experiment
 from runstone.records.run import Run
 from runstone.tracking import exits, ids, values
-from runstone.tracking.capture import Capture
-from runstone.tracking.environment import capture_user
 from runstone.tracking.log import ActiveRun as ActiveRun
 from runstone.tracking.read import is_taken, need_recorded
 from runstone.tracking.texts import NOTE_TAG as NOTE_TAG
 from runstone.tracking.texts import RUN_NAME_TAG as RUN_NAME_TAG
 from runstone.tracking.workspace import Workspace, all_workspaces
+
+if TYPE_CHECKING:  # imported where a run begins: whoever only loads a model needs none of it
+    from runstone.git.code.snapshot import Snapshot
 
 PARENT_TAG = "mlflow.parentRunId"
 CLEAN_VARIABLE = "RUNSTONE_REQUIRE_CLEAN"
@@ -51,7 +51,7 @@ def start_run(
     capture: Document | None = None,
     rerun_of: str | None = None,
     require_clean: bool | None = None,
-    code: Snapshot | None = None,
+    code: "Snapshot | None" = None,
 ) -> ActiveRun:
     """Begin a run.
 
@@ -82,6 +82,8 @@ def start_run(
         InvalidValue: A tag or the time cannot be recorded.
         ReadOnlyRepository: The repository cannot be written.
     """
+    from runstone.tracking.environment import capture_user
+
     now = int(time() * 1000)
     started = now if start_time is None else values.time_value("start_time", start_time, is_date=True)
     if run_id is not None:
@@ -162,7 +164,7 @@ def _rerun_of(given: str | None, parent: str | None) -> str | None:
     return names.check_run_id(repeated) if repeated else None
 
 
-def need_clean(workspace: Workspace, require_clean: bool | None = None) -> Snapshot | None:
+def need_clean(workspace: Workspace, require_clean: bool | None = None) -> "Snapshot | None":
     """The state of the work tree where it must be clean, so that it is not asked for again; None where it need not be.
 
     Args:
@@ -180,6 +182,8 @@ def need_clean(workspace: Workspace, require_clean: bool | None = None) -> Snaps
         return None
     if workspace.repo.work_tree is None:
         raise WorkTreeDirty(None)
+    from runstone.git.code.snapshot import Snapshot, read_work_tree
+
     found = read_work_tree(workspace.repo)
     if found.changes or found.commit is None:
         raise WorkTreeDirty(found.commit, [change.path for change in found.changes])
@@ -203,7 +207,7 @@ def _open(
     command: Sequence[str] | None = None,
     cwd: Path | None = None,
     read: Document | None = None,
-    code: Snapshot | None = None,
+    code: "Snapshot | None" = None,
 ) -> ActiveRun:
     about = {
         "name": begun.name,
@@ -215,7 +219,11 @@ def _open(
         "rerun_of": begun.rerun_of,
     }
     writer = Writer(workspace.repo, begun.id, {**header, **about})
-    capture = Capture(workspace, writer, command=command, cwd=cwd, read=read, code=code) if captured else None
+    capture = None
+    if captured:
+        from runstone.tracking.capture import Capture
+
+        capture = Capture(workspace, writer, command=command, cwd=cwd, read=read, code=code)
     active = ActiveRun(workspace, writer, begun, capture=capture)
     with workspace.lock:
         workspace.open_runs[begun.id] = active

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runstone.errors import InvalidValue
 from runstone.git.repository import Repository
 
 if TYPE_CHECKING:  # imported where they are used: whoever only looks something up, which has to be quick, needs none
@@ -114,3 +115,15 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+def repository_path(uri: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:
+    """The folder that a tracking URI names: a path, `runstone:PATH` or `file:PATH`; None stays None."""
+    if not isinstance(uri, str):
+        return uri
+    scheme, found, rest = uri.partition(":")
+    if not found or len(scheme) == 1 or scheme not in ("runstone", "runstone+file", "file"):
+        if "://" in uri:
+            raise InvalidValue(f"{uri!r} is a server's address. Name a git repository: a path, or `runstone:PATH`.")
+        return uri
+    return rest.removeprefix("//") or "."

@@ -25,7 +25,7 @@ from runstone.promotion.rules.past import has_held
 from runstone.promotion.rules.settings import changes_file, judged_changes
 from runstone.promotion.rules.settled import settled
 from runstone.records import yaml
-from runstone.records.policy import NO_STAGE
+from runstone.records.stage import NO_STAGE
 from runstone.registry.changes import (
     AliasChange,
     Change,

@@ -16,7 +16,7 @@ from runstone.promotion.proof.provenance import read_tag
 from runstone.promotion.proof.reviewing import Reviewed
 from runstone.promotion.proof.walk import LineReviewer, walk
 from runstone.promotion.rules.settings import read_config
-from runstone.records.policy import NO_STAGE
+from runstone.records.stage import NO_STAGE
 from runstone.registry.branch import default_branch
 from runstone.registry.history.reviews import find_foreign
 from runstone.registry.keys import renamed

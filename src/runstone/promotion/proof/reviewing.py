@@ -9,7 +9,8 @@ from runstone.promotion.proof.provenance import Break
 from runstone.promotion.rules.approvals import Evidence, Rules, lacking, weigh
 from runstone.promotion.rules.settings import settings_changes
 from runstone.promotion.rules.shape import Shape
-from runstone.records.policy import NO_STAGE, Approvals
+from runstone.records.policy import Approvals
+from runstone.records.stage import NO_STAGE
 from runstone.registry.changes import AliasChange, Change, PolicyChange, RegistrationChange, StageChange
 from runstone.registry.history.entry import Entry
 

@@ -20,8 +20,9 @@ from runstone.errors import (
     VersionRetired,
 )
 from runstone.records import yaml
-from runstone.records.policy import NO_STAGE, Policy
+from runstone.records.policy import Policy
 from runstone.records.registration import Registration
+from runstone.records.stage import NO_STAGE
 from runstone.registry.alias import alias_changes
 from runstone.registry.layout import Place
 from runstone.registry.numbers import Numbers

@@ -7,7 +7,7 @@ from runstone.promotion.proposals.former import former_versions
 from runstone.promotion.proposals.ground import Ground
 from runstone.promotion.proposals.plan import Wish
 from runstone.promotion.proposals.propose import Maker
-from runstone.records.policy import NO_STAGE
+from runstone.records.stage import NO_STAGE
 from runstone.registry.layout import Place
 from runstone.registry.version import list_names
 

@@ -2,7 +2,7 @@
 
 from runstone.git.repository import CONFIG_FILE
 from runstone.promotion.rules.settings import is_settings
-from runstone.records.policy import NO_STAGE
+from runstone.records.stage import NO_STAGE
 from runstone.registry.changes import (
     AliasChange,
     CardChange,

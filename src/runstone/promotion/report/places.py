@@ -1,7 +1,7 @@
 """A change of the registry, or of the settings that guard it → the file that it is told of."""
 
 from runstone.promotion.rules.settings import is_settings
-from runstone.records.policy import NO_STAGE
+from runstone.records.stage import NO_STAGE
 from runstone.registry.changes import (
     AliasChange,
     CardChange,

@@ -22,7 +22,7 @@ from runstone.promotion.report.subject import Subject, code_of, compare_subjects
 from runstone.promotion.report.text import Part, plain
 from runstone.promotion.rules.approvals import Evidence, with_reviews
 from runstone.promotion.rules.judgement import Judged, Judgement, judge
-from runstone.records.policy import NO_STAGE
+from runstone.records.stage import NO_STAGE
 from runstone.registry.branch import read_file
 from runstone.registry.changes import AliasChange, Change, RegistrationChange, StageChange
 from runstone.registry.history.line import read_makers

@@ -13,7 +13,8 @@ from runstone.git.repository import Repository
 from runstone.promotion.proposals.trees import compare_trees
 from runstone.promotion.rules.settings import read_config, with_settings
 from runstone.records.approval import Approval, ApprovalNote
-from runstone.records.policy import NO_STAGE, Approvals, Policy
+from runstone.records.policy import Approvals, Policy
+from runstone.records.stage import NO_STAGE
 from runstone.registry.changes import AliasChange, Change, ModelChange, PolicyChange, RegistrationChange, StageChange
 from runstone.registry.history.entry import Approver, Entry
 from runstone.registry.history.joined import guarded_paths

@@ -15,7 +15,8 @@ from runstone.promotion.rules.legality import Ground, find_problems
 from runstone.promotion.rules.settings import read_config
 from runstone.promotion.rules.settled import settled
 from runstone.promotion.rules.versions import TaggedVersion, find_version, lacks_record
-from runstone.records.policy import NO_STAGE, Approvals, Policy, Rule
+from runstone.records.policy import Approvals, Policy, Rule
+from runstone.records.stage import NO_STAGE
 from runstone.registry.changes import AliasChange, Change, StageChange
 from runstone.tracking.workspace import Workspace
 

@@ -23,9 +23,9 @@ from runstone.promotion.rules.versions import TaggedVersion, contradicts_record,
 from runstone.records import yaml
 from runstone.records.alias import Alias
 from runstone.records.model_file import ModelFile
-from runstone.records.policy import NO_STAGE, Policy, Rule
+from runstone.records.policy import Policy, Rule
 from runstone.records.registration import Registration
-from runstone.records.stage import Stage
+from runstone.records.stage import NO_STAGE, Stage
 from runstone.records.version_notes import VersionNotes
 from runstone.registry.card import front_matter, read_card
 from runstone.registry.changes import (

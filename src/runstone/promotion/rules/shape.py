@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from runstone.git.objects import TreeEntry
 from runstone.git.repository import CONFIG_FILE, Repository
-from runstone.records.policy import NO_STAGE, Policy
+from runstone.records.policy import Policy
+from runstone.records.stage import NO_STAGE
 from runstone.registry.changes import ModelChange, PolicyChange, StageChange
 from runstone.registry.layout import covered_path, parse_path
 from runstone.registry.state import read_model_state, read_policy

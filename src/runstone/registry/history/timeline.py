@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from runstone import names
-from runstone.records.policy import NO_STAGE
+from runstone.records.stage import NO_STAGE
 from runstone.records.version_notes import VersionNotes
 from runstone.registry.changes import (
     AliasChange,
