@@ -19,7 +19,10 @@ from tests.benchmarks.measure import Report
 from tests.benchmarks.setting import Setting, remove
 
 NAMES = tuple(
-    "log run start index search artifacts writers snapshot sync size checkout registry workload check".split()
+    (
+        "log run start index search artifacts writers snapshot sync size checkout registry package workload check "
+        "serve predict"
+    ).split()
 )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,14 @@ from tests.benchmarks.measure import Report, interleave
 from tests.benchmarks.setting import Setting, random_file
 from tests.benchmarks.worker import Unavailable, Worker
 
+SERVED = ("one row, 4 connections", "one row, 32 connections", "a thousand rows")
+NEEDED = {
+    "package": ("sklearn",),
+    "predict": ("sklearn", "cloudpickle", "pyarrow"),
+    "serve": ("sklearn", "cloudpickle", "uvicorn", "httptools", "uvloop", "orjson", "prometheus_client"),
+}
+"""What a benchmark imports that the plain test command does not install."""
+
 
 @pytest.mark.parametrize(
     ("name", "certain"),
@@ -20,7 +29,10 @@ from tests.benchmarks.worker import Unavailable, Worker
         ("registry", []),
         ("log", ["kept of 500 calls after kill -9"]),
         ("run", []),
+        ("package", []),
+        ("predict", []),
         ("search", []),
+        ("serve", [f"runstone serve: {what}, plain: answers that are no 200, or none" for what in SERVED]),
         ("snapshot", []),
         ("size", ["bytes a run, packed"]),
         ("sync", ["runs lost, doubled or out of line, or complaints of git fsck --strict"]),
@@ -29,7 +41,12 @@ from tests.benchmarks.worker import Unavailable, Worker
 )
 def test_a_quick_benchmark_gives_figures_and_bounds(name: str, certain: list[str], tmp_path: Path) -> None:
     """Each cheap benchmark runs in its quick form; bounds that are no matter of speed are met at any size."""
+    missing = [module for module in NEEDED.get(name, ()) if find_spec(module) is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
     report = benchmarks.measure(name, Setting(tmp_path, quick=True, peers=False))
+    if "all" in report.skipped:
+        pytest.skip(report.skipped["all"])
     assert all(sample > 0 for series in report.series for sample in series.samples)
     assert all(math.isfinite(bound.figure) for bound in report.bounds)
     assert dict.fromkeys(certain, True) == {b.what: b.is_met for b in report.bounds if b.what in certain}
