@@ -116,6 +116,18 @@ def test_a_folder_that_is_no_context_stays(here: Path, tmp_path: Path) -> None:
     assert "mine" == (tmp_path / "file").read_text()
 
 
+@pytest.mark.parametrize("name", ["", "..", "inner"])
+def test_what_force_never_replaces(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A repository, what holds one's own folder, and that folder itself: a slip of the keyboard took all of it away."""
+    log(tmp_path)
+    (here / "inner").mkdir()
+    monkeypatch.chdir(here / "inner")
+    workspace = Workspace.open(here)
+    with pytest.raises(OutputRefused, match="which is not replaced"):
+        write_context(workspace, "models:/churn/1", here / name, force=True)
+    assert (here / ".git").is_dir()
+
+
 def test_nothing_is_left_of_what_fails(here: Path, tmp_path: Path) -> None:
     """Neither the folder nor the hidden one, and what was there stays."""
     log(tmp_path)

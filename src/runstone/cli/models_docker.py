@@ -57,7 +57,7 @@ def _choices(function: Callable[..., Any]) -> Callable[..., Any]:
     help="The folder; a context that is there is replaced.",
 )
 @_choices
-@click.option("--force", is_flag=True, help="Replace the folder whatever it holds.")
+@click.option("--force", is_flag=True, help="Replace the folder whatever it holds; never a repository.")
 @json_option
 @pass_session
 def generate_dockerfile(

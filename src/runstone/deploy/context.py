@@ -23,6 +23,7 @@ from runstone.deploy.needed import Needed, read_needed
 from runstone.errors import ArtifactCorrupt, ContextRefused, DiskFull, OutputRefused, RunstoneError
 from runstone.flavors.trust import Trust
 from runstone.registry.pull import pull_model, put_in_place
+from runstone.registry.replaceable import check_replaceable
 from runstone.serving import packed
 from runstone.serving.packed import Packed
 from runstone.serving.resolve import identify, read_needs
@@ -76,13 +77,14 @@ def write_context(
         uri: `models:/…` or `runs:/…`.
         target: The folder; its parent must exist. A context that is there is replaced.
         choices: How the image is to be built.
-        force: Replace whatever is there.
+        force: Replace whatever is there, but for a repository, the current folder and the home folder.
 
     Writes:
         A hidden folder beside it, renamed when all is there; nothing of it stays where something fails.
 
     Raises:
-        OutputRefused: Something else than a context is there, or there is no folder to put it into.
+        OutputRefused: Something else than a context is there, what is never replaced, or there is no folder to put it
+            into.
         ContextRefused: It is no model folder, or asks for what no image can have.
         WheelhouseFailed: The wheels cannot be had.
         InvalidValue: The base image or the platform is none.
@@ -94,6 +96,7 @@ def write_context(
     wheels = wheelhouse.find_platform(choices.platform) if choices.has_wheels else None
     if not target.parent.is_dir():
         raise OutputRefused(target, f"there is no folder {target.parent}", f"Make it: `mkdir -p '{target.parent}'`")
+    check_replaceable(target)
     if not force and not _is_free(target):
         step = "Name another folder; or, if nothing in it is needed, replace it: `--force`"
         raise OutputRefused(target, "it exists, and is no serving context alone", step)
