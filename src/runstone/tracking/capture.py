@@ -4,21 +4,32 @@ It goes into the journal as soon as it is known, so that a run that is killed la
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from runstone.errors import DiskFull, RunEnded, RunstoneError
 from runstone.git.code import hold
 from runstone.git.code.snapshot import Snapshot
+from runstone.git.repository import Repository
 from runstone.git.runs import journal
-from runstone.git.runs.journal import Writer
 from runstone.records.document import Document
 from runstone.tracking.background import Background
 from runstone.tracking.environment import EnvironmentCapture
 from runstone.tracking.source import SourceCapture
 from runstone.tracking.workspace import Workspace
+
+
+class Sink(Protocol):
+    """A journal, as far as a capture writes to it."""
+
+    @property
+    def repo(self) -> Repository:
+        """The repository."""
+
+    def events(self, events: Iterable[tuple[str, Any]]) -> None:
+        """Append lines; raises `RunEnded` where the journal is closed."""
 
 
 class CaptureFailed(UserWarning):
@@ -40,7 +51,7 @@ class Capture:
     def __init__(
         self,
         workspace: Workspace,
-        writer: Writer,
+        writer: Sink,
         *,
         cwd: Path | None = None,
         command: Sequence[str] | None = None,

@@ -14,7 +14,7 @@ from runstone.records import yaml
 from runstone.records.document import format_time
 from runstone.records.experiment import Experiment
 from runstone.records.run import Run
-from runstone.tracking import values
+from runstone.tracking import shared, values
 from runstone.tracking.amend import Change, Correction, Point, check, correct
 from runstone.tracking.run import find_open
 from runstone.tracking.workspace import Workspace
@@ -201,6 +201,7 @@ def _check_ended(workspace: Workspace, run_id: str, what: str) -> None:
     own = find_open(workspace, run_id)
     if own is not None and own.has_joined:
         own.end()  # this process only added to it; that must not stand in the way
+    shared.flush(workspace, run_id)
     workspace.recover()
     if run_id in live.list_live(workspace.repo):
         raise RunIsLive(run_id, what)

@@ -35,12 +35,12 @@ def is_copy(path: Path, owner: Owner | None = None) -> bool:
     return copies.is_copy(path, journal.read_header(path) or {}, owner or this_process())
 
 
-def test_a_copy_and_its_original(writer: Writer, copied: Path) -> None:
+def test_a_copy_and_its_original(git_repo: Path, writer: Writer, copied: Path) -> None:
     """The writer has begun one of them."""
     assert (False, True) == (is_copy(writer.path), is_copy(copied))
     entry = journal.Entry(copied, "one", "x", live=True)
     assert journal.is_abandoned(entry)
-    assert journal.end_abandoned(entry) is None
+    assert journal.end_abandoned(Repository.open(git_repo), entry) is None
     assert [copied.name] == [path.name for path in (copied.parent / copies.FOLDER).iterdir()]
 
 

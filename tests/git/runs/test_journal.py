@@ -232,7 +232,7 @@ def test_torn_end_is_cut_off_when_the_file_is_taken(git_repo: Path) -> None:
     os.write(writer._fd, b"m\t1\t2\t2.0\tlo")
     os.utime(writer.path, (1000, 1000))
     [entry] = journal.list_entries(repo)
-    ended = journal.end_abandoned(entry)
+    ended = journal.end_abandoned(repo, entry)
     assert ended is not None
     journal.append_line(ended, journal.COMMITTED, {"commit": "1" * 40})
     content = journal.read_ended(ended)
@@ -261,11 +261,11 @@ def test_two_recoverers_take_one_each(git_repo: Path) -> None:
     writer = begin(repo, "dead")
     writer.metric("loss", 1.0, 1, 0)
     [entry] = journal.list_entries(repo)
-    ended = journal.end_abandoned(entry)
+    ended = journal.end_abandoned(repo, entry)
     assert ended is not None
     journal.append_line(ended, journal.COMMITTED, {"commit": "1" * 40})
     size = ended.stat().st_size
-    assert journal.end_abandoned(entry) is None
+    assert journal.end_abandoned(repo, entry) is None
     assert size == ended.stat().st_size
     os.close(writer._fd)
     writer._fd = -1

@@ -76,7 +76,7 @@ def _needed(repo: Repository, held: set[str]) -> set[str]:
         except FileNotFoundError:
             return held  # its run is being recorded at this moment
         sources = [event.value for event in content.events if event.kind == journal.SOURCE]
-        if not sources and (content.header or {}).get("role") != journal.JOIN:
+        if not sources and (content.header or {}).get("role") not in (journal.JOIN, journal.CONTINUE):
             return held
         needed.update(str(source.get("snapshot")) for source in sources if isinstance(source, dict))
     return needed

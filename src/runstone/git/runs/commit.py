@@ -108,7 +108,7 @@ def drain(repo: Repository, shelf: ArtifactShelf, *, own: str | None = None) -> 
 
 
 def _drain(repo: Repository, shelf: ArtifactShelf, own: str | None = None) -> list[str]:
-    groups = _ready(journal.list_entries(repo))
+    groups = _ready(repo, journal.list_entries(repo))
     return _commit(repo, shelf, groups, own) if groups else []
 
 
@@ -140,7 +140,7 @@ def _recover(repo: Repository, shelf: ArtifactShelf, forced: set[str]) -> list[s
     died = False
     for entry in journal.list_entries(repo):
         if entry.live and (entry.run_id in forced or journal.is_abandoned(entry)):
-            journal.end_abandoned(entry)
+            journal.end_abandoned(repo, entry, force=entry.run_id in forced)
             died = True
     journal.remove_unborn(repo)
     done = _drain(repo, shelf)
@@ -150,7 +150,7 @@ def _recover(repo: Repository, shelf: ArtifactShelf, forced: set[str]) -> list[s
     return done
 
 
-def _ready(entries: list[Entry]) -> list[_Group]:
+def _ready(repo: Repository, entries: list[Entry]) -> list[_Group]:
     """The runs that have ended: their first (or resuming) writer has, or they were recorded before."""
     by_run: dict[str, list[Entry]] = {}
     for entry in entries:
@@ -165,12 +165,14 @@ def _ready(entries: list[Entry]) -> list[_Group]:
             if not entry.live:
                 continue
             # A forked or joined process that died without a word: what it logged belongs to this commit.
-            path = journal.end_abandoned(entry) if journal.is_abandoned(entry) else None
+            path = journal.end_abandoned(repo, entry) if journal.is_abandoned(entry) else None
             if path is not None:
                 ended.append(replace(entry, path=path, live=False))
             else:
-                is_open = is_open or (journal.read_header(entry.path) or {}).get("role") in _OWNERS
-        if is_open and not any((journal.read_header(entry.path) or {}).get("role") in _OWNERS for entry in ended):
+                is_open = is_open or (journal.read_header(entry.path) or {}).get("role") in journal.OWNERS
+        if is_open and not any(
+            (journal.read_header(entry.path) or {}).get("role") in journal.OWNERS for entry in ended
+        ):
             continue  # the process that began the run still logs: its end commits these too
         parts = [part for part in map(_read_part, ended) if part is not None]
         if parts:
@@ -179,7 +181,8 @@ def _ready(entries: list[Entry]) -> list[_Group]:
     return groups
 
 
-_OWNERS = (journal.START, journal.RESUME)
+def _is_owners(entry: Entry) -> bool:
+    return (journal.read_header(entry.path) or {}).get("role") in journal.OWNERS
 
 
 def _read_part(entry: Entry) -> _Part | None:
@@ -304,7 +307,7 @@ def _commit_run(draft: Draft, shelf: ArtifactShelf, group: _Group) -> str | None
     except RunstoneError as error:
         raise _JournalUnusable(str(error)) from error
     run = composed.run
-    if run.status == "RUNNING":
+    if run.status == "RUNNING" and not any(journal.is_checkpoint(content) for content in group.journals):
         run = replace(run, status="FAILED", ended=run.ended or run.started)
         composed = replace(composed, run=run)
     files = _files(draft, composed, base, shelf)

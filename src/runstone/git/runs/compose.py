@@ -72,6 +72,7 @@ def compose(run_id: str, base: Recorded | None, journals: Sequence[Journal]) -> 
         metrics=summarize(points),
         datasets=_datasets(run, journals, where),
         models=_models(run, journals, where),
+        extra=_extra(run.extra, journals),
     )
     run = _end(run, base, journals)
     return Composed(
@@ -110,13 +111,13 @@ def _begin(run_id: str, base: Recorded | None, journals: Sequence[Journal], wher
 
 
 def _end(run: Run, base: Recorded | None, journals: Sequence[Journal]) -> Run:
-    stretches = [j for j in journals if (j.header or {}).get("role") in (journal.START, journal.RESUME)]
+    stretches = [j for j in journals if (j.header or {}).get("role") in journal.OWNERS]
     attempts = list(run.attempts)
     for stretch in stretches:
         header = stretch.header or {}
         ended = next((e.value for e in stretch.events if e.kind == journal.END), None)
         status = ended["status"] if ended else "RUNNING"
-        end_time = int(ended["ended"]) if ended else None
+        end_time = int(ended["ended"]) if ended and ended.get("ended") is not None else None
         if header.get("role") == journal.RESUME:
             if not attempts:
                 attempts.append(_attempt(run.started, run.ended, run.status, base.run.source.commit if base else None))
@@ -164,6 +165,14 @@ def _tags(tags: Mapping[str, str], journals: Sequence[Journal]) -> dict[str, str
             for key in event.value:
                 result.pop(key, None)
     return result
+
+
+def _extra(extra: Document, journals: Sequence[Journal]) -> Document:
+    """Keys of the record that this library gives no meaning; the last value wins, None takes one away."""
+    result = dict(extra)
+    for values in journal.lines(journal.EXTRA, journals):
+        result.update(values)
+    return {key: value for key, value in result.items() if value is not None}
 
 
 def _points(base: Recorded | None, journals: Sequence[Journal]) -> list[Metric]:

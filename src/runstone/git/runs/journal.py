@@ -5,7 +5,6 @@ it is removed. A rename is a change of state, so a listing tells all states with
 any moment leaves one of them. A dead writer's file lacks its last line: reading adds a FAILED end at its last write.
 """
 
-import errno
 import os
 import threading
 from collections.abc import Iterable, Mapping
@@ -14,23 +13,26 @@ from pathlib import Path
 from time import time, time_ns
 from typing import Any
 
-from runstone.errors import DiskFull, ReadOnlyRepository, RunEnded
+from runstone.errors import RunEnded
 from runstone.git import forks
 from runstone.git.liveness import Owner, is_alive, this_process
 from runstone.git.repository import Repository
-from runstone.git.runs import copies
+from runstone.git.runs import copies, journal_file
 from runstone.git.runs.lines import (
     ARTIFACT,
     COMMITTED,
+    CONTINUE,
     DATASET,
     END,
     ENVIRONMENT,
+    EXTRA,
     HEADER,
     JOIN,
     LEAVE,
     MODEL,
     NAME,
     NOTE,
+    OWNERS,
     PARAMS,
     REQUIREMENTS,
     RESUME,
@@ -41,6 +43,7 @@ from runstone.git.runs.lines import (
     Event,
     Journal,
     format_line,
+    is_checkpoint,
     lines,
     parse_event,
     read,
@@ -50,15 +53,18 @@ from runstone.records.document import Document
 __all__ = [
     "ARTIFACT",
     "COMMITTED",
+    "CONTINUE",
     "DATASET",
     "END",
     "ENVIRONMENT",
+    "EXTRA",
     "HEADER",
     "JOIN",
     "LEAVE",
     "MODEL",
     "NAME",
     "NOTE",
+    "OWNERS",
     "PARAMS",
     "REQUIREMENTS",
     "RESUME",
@@ -73,6 +79,7 @@ __all__ = [
     "append_line",
     "end_abandoned",
     "is_abandoned",
+    "is_checkpoint",
     "lines",
     "list_entries",
     "read",
@@ -81,7 +88,10 @@ __all__ = [
     "remove_unborn",
 ]
 
-_LIVE, _ENDED, _UNBORN = ".live", ".ended", ".new"
+_LIVE, _ENDED, _UNBORN = journal_file.LIVE, ".ended", journal_file.UNBORN
+SHARED = "shared-"
+LOST_AFTER_S = "lost_after_s"
+"""In the header of a journal that no process owns: after how long without a write its run counts as cut short."""
 _BINARY = getattr(os, "O_BINARY", 0)
 _ORPHAN_AGE_S = 60
 
@@ -94,6 +104,11 @@ class Entry:
     run_id: str
     writer: str
     live: bool
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether any process may write to it, under the run's lock; see `git.runs.shared`."""
+        return self.writer.startswith(SHARED)
 
 
 class Writer:
@@ -219,31 +234,9 @@ class Writer:
                 self.path.unlink(missing_ok=True)
 
     def _begin(self) -> None:
-        """Make the file; it bears its name only with its header, so that no one sees a live journal of nobody."""
         token = f"{os.getpid():x}-{os.urandom(4).hex()}"
         self.path = self.repo.writable_state("journal") / f"{self.run_id}~{token}{_LIVE}"
-        unnamed = self.path.with_suffix(_UNBORN)
-        header = self._header | this_process().to_document()
-        try:
-            try:
-                descriptor = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
-                try:
-                    line = format_line(HEADER, self._tick(), header | {"inode": os.fstat(descriptor).st_ino})
-                    if os.write(descriptor, line) != len(line):
-                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                    self.repo.share(descriptor)
-                finally:
-                    os.close(descriptor)
-                unnamed.rename(self.path)
-                self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | _BINARY)
-            except BaseException:
-                unnamed.unlink(missing_ok=True)
-                self.path.unlink(missing_ok=True)
-                raise
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-                raise ReadOnlyRepository(self.repo.common_dir, str(error.strerror)) from error
-            raise DiskFull(self.path, str(error.strerror)) from error
+        self._fd = journal_file.create(self.repo, self.path, self._header | this_process().to_document(), self._tick())
 
     def _tick(self) -> int:
         """Nanoseconds that never go back, even if the clock is set back: they order the lines."""
@@ -269,10 +262,7 @@ class Writer:
             return
         if self._fd < 0:
             raise RunEnded(self.run_id) from error
-        if written:  # what the disk took is cut off again: all or nothing, and the next line starts clean
-            os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
-        why = error.strerror if error is not None and error.strerror else "the disk took only part of it"
-        raise DiskFull(self.path, why) from error
+        raise journal_file.cut_off(self._fd, written, self.path, error)
 
     def after_fork(self) -> None:
         """In a forked child: leave the parent's file alone, and join the run with one of its own when first used."""
@@ -337,19 +327,34 @@ def is_abandoned(entry: Entry) -> bool:
         writer = Owner.from_document(header) if header is not None else None
         if writer is not None:
             return not is_alive(writer) or copies.is_copy(entry.path, header or {}, writer)
+        if header is not None and LOST_AFTER_S in header:
+            return entry.path.stat().st_mtime < time() - float(header[LOST_AFTER_S])
         # No writer leaves a file without its first line; power loss may, and people.
         return entry.path.stat().st_mtime < time() - _ORPHAN_AGE_S
     except OSError:
         return False  # it has just ended, or is another user's
 
 
-def end_abandoned(entry: Entry) -> Path | None:
+def end_abandoned(repo: Repository, entry: Entry, *, force: bool = False) -> Path | None:
     """Hand a dead writer's journal over to be committed; see `read_ended`. The copy of one is put aside.
+
+    Args:
+        repo: The repository.
+        entry: The journal.
+        force: Although its writer may live.
 
     Returns:
         The file under its new name; None if another process did it first, or it is a copy. Only a torn last line is
         dropped.
     """
+    if not entry.is_shared:
+        return _end_abandoned(entry)
+    with journal_file.shared_lock(repo, entry.run_id):
+        # Whoever held the lock may have written to it meanwhile, or ended it.
+        return _end_abandoned(entry) if force or is_abandoned(entry) else None
+
+
+def _end_abandoned(entry: Entry) -> Path | None:
     header = read_header(entry.path)
     writer = Owner.from_document(header) if header is not None else None
     if header is not None and writer is not None and is_alive(writer) and copies.is_copy(entry.path, header, writer):

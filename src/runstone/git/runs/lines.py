@@ -15,14 +15,17 @@ from runstone.records.document import Document
 
 HEADER, PARAMS, TAGS, UNTAG, NOTE, NAME = "h", "p", "t", "u", "n", "N"
 SOURCE, ENVIRONMENT, REQUIREMENTS, DATASET, MODEL, ARTIFACT = "s", "e", "r", "d", "o", "a"
-END, LEAVE, COMMITTED = "x", "l", "k"
+END, LEAVE, COMMITTED, EXTRA = "x", "l", "k", "X"
 
-START, RESUME, JOIN = "start", "resume", "join"
-"""The roles of a writer: it began the run, took an ended one up again, or logs to one that another process began."""
+START, RESUME, CONTINUE, JOIN = "start", "resume", "continue", "join"
+"""The roles of a writer: it began the run, took an ended one up again, goes on with one that was committed while it was
+live, or logs to one that another process began."""
 
+OWNERS = (START, RESUME, CONTINUE)
+"""Those of a run's own writers: while one is live, the run is."""
 
 _SHAPES: dict[str, type] = {
-    **dict.fromkeys((HEADER, PARAMS, TAGS, SOURCE, ENVIRONMENT, DATASET, MODEL, END, COMMITTED), dict),
+    **dict.fromkeys((HEADER, PARAMS, TAGS, SOURCE, ENVIRONMENT, DATASET, MODEL, END, COMMITTED, EXTRA), dict),
     **dict.fromkeys((UNTAG, ARTIFACT), list),
     **dict.fromkeys((NOTE, NAME, REQUIREMENTS), str),
 }
@@ -89,6 +92,12 @@ def parse_event(line: str) -> Event:
     if not isinstance(value, _SHAPES.get(kind, object)):
         raise ValueError(f"a {kind!r} line holds a {type(value).__name__}")
     return Event(kind, int(ns), value)
+
+
+def is_checkpoint(content: Journal) -> bool:
+    """Whether a journal was handed over while its run went on, so that the record says RUNNING."""
+    ends = [event.value for event in content.events if event.kind == END]
+    return bool(ends) and ends[-1].get("status") == "RUNNING"
 
 
 def lines(kind: str, journals: Iterable[Journal]) -> Iterator[Any]:

@@ -53,9 +53,15 @@ def compose_live(repo: Repository, run_id: str) -> Composed | None:
     if base is None and all(content.header is None for content in journals):
         return None
     composed = compose(run_id, base, journals)
-    if composed.run.status == "RUNNING" and not any(_is_carried_on(entry) for entry in entries):
+    is_cut_short = not any(map(_is_carried_on, entries)) and not any(map(journal.is_checkpoint, journals))
+    if composed.run.status == "RUNNING" and is_cut_short:
         composed = replace(composed, run=replace(composed.run, status="FAILED"))
     return composed
+
+
+def is_open(repo: Repository, run_id: str) -> bool:
+    """Whether the run's own process, or one of many, still logs to it."""
+    return any(entry.run_id == run_id and _is_carried_on(entry) for entry in journal.list_entries(repo))
 
 
 def is_recorded(draft: Draft, content: Journal) -> bool:
