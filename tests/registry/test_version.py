@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from runstone import names
+from runstone.artifacts.descriptor import Descriptor
 from runstone.errors import (
     ArtifactMissing,
     InvalidName,
@@ -19,12 +20,13 @@ from runstone.errors import (
     RunstoneError,
     VersionNotFound,
 )
+from runstone.records.model import ModelReference
 from runstone.registry import version as versions
 from runstone.registry.alias import set_alias
 from runstone.registry.model import get_model, search_models
 from runstone.registry.search import search_versions
 from runstone.registry.version import ModelVersion, get_version, register_version
-from runstone.tracking import edit, setup
+from runstone.tracking import edit, setup, shared
 from runstone.tracking.experiment import ensure_experiment
 from runstone.tracking.push import push_runs
 from runstone.tracking.read import need_recorded
@@ -164,6 +166,33 @@ def test_what_cannot_be_registered_says_why(workspace: Workspace, model: RunUri)
     with pytest.raises(RunstoneError, match=r"Run first-run is deleted\. Restore it"):
         register_version(workspace, "m", model)
     assert "" == git("tag", cwd=workspace.repo.common_dir)
+
+
+def test_a_live_run_that_was_committed_can_be_registered(workspace: Workspace, git_repo: Path) -> None:
+    """MLflow registers while a run goes on: the version is of what was committed, and of no model that is newer."""
+    digests = [workspace.artifacts.folder_digest([_file(workspace, text)])[0] for text in ("old", "new")]
+    run = shared.begin(workspace, ensure_experiment(workspace.repo, "trees"), captured=False)
+
+    def log(number: int) -> None:
+        with shared.edit(workspace, run.id) as change:
+            change.put_model(ModelReference("model", ("sklearn",), f"md5:{digests[number]}", 3))
+
+    log(0)
+    with pytest.raises(NotYetRegistered):
+        register_version(workspace, "m", RunUri(run.id, "model"))
+    shared.checkpoint(workspace, run.id)
+    assert f"md5:{digests[0]}" == register_version(workspace, "m", RunUri(run.id, "model")).digest
+    log(1)
+    with pytest.raises(NotYetRegistered):
+        register_version(workspace, "m", RunUri(run.id, "model"))
+    with shared.edit(workspace, run.id) as change:
+        change.end("FINISHED")
+    assert f"md5:{digests[1]}" == register_version(workspace, "m", RunUri(run.id, "model")).digest
+    assert "" == git("fsck", "--strict", "--no-dangling", cwd=git_repo)
+
+
+def _file(workspace: Workspace, text: str) -> Descriptor:
+    return Descriptor("MLmodel", len(text), workspace.artifacts.cache.add_bytes(text.encode()))
 
 
 def test_a_model_without_bytes_is_not_registered(workspace: Workspace, model: RunUri, tmp_path: Path) -> None:

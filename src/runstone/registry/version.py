@@ -28,6 +28,7 @@ from runstone.registry.tag import Retirement, parse_retirement, parse_version
 if TYPE_CHECKING:
     from runstone.git.runs.branch import Recorded
     from runstone.records.model import ModelReference
+    from runstone.records.run import Run
     from runstone.tracking.workspace import Workspace
     from runstone.uris import RunUri
 
@@ -64,7 +65,7 @@ def register_version(
 
     Raises:
         RunNotFound: There is no such run.
-        NotYetRegistered: It has not ended, so there is no commit to tag yet.
+        NotYetRegistered: It has not ended, so there is no commit to tag yet; or none that has the model as it is now.
         RunstoneError: It is deleted.
         NotAModel: The folder is no model, or not there.
         ArtifactMissing: Its bytes are neither in the cache nor on the DVC remote.
@@ -110,11 +111,14 @@ def need_model(workspace: "Workspace", source: "RunUri") -> "tuple[Recorded, Mod
     """
     from runstone.git.runs import live
     from runstone.registry.held import need_bytes
-    from runstone.tracking.read import need_recorded
+    from runstone.tracking.read import find_recorded, need_recorded
 
     workspace.recover()
-    if source.run_id in live.list_live(workspace.repo):
-        raise NotYetRegistered(source.run_id)
+    going_on = live.read_live(workspace.repo, source.run_id)
+    if going_on is not None:  # it may have been committed as it stood, and the model is what it was then
+        committed = find_recorded(workspace, going_on)
+        if committed is None or _digest(committed.run, source.path) != _digest(going_on, source.path):
+            raise NotYetRegistered(source.run_id)
     recorded = need_recorded(workspace, source.run_id)
     if recorded.run.lifecycle == "deleted":
         raise RunstoneError(f"Run {source.run_id} is deleted. Restore it: `runstone runs restore {source.run_id}`")
@@ -124,6 +128,10 @@ def need_model(workspace: "Workspace", source: "RunUri") -> "tuple[Recorded, Mod
         raise NotAModel(str(source), [model.path for model in models])
     need_bytes(workspace, source, recorded, reference)
     return recorded, reference
+
+
+def _digest(run: "Run", path: str) -> str | None:
+    return next((model.digest for model in run.models if model.path == path), None)
 
 
 def said_of(workspace: "Workspace", description: str | None, tags: Mapping[str, Any] | None) -> dict[str, Any]:
