@@ -126,6 +126,21 @@ def test_what_is_guarded_is_not_retired_at_once(
     assert [1, 3] == list_numbers(workspace.repo, "churn")
 
 
+def test_review_that_began_meanwhile_guards_versions_in_use(
+    workspace: Workspace, model: RunUri, git_repo: Path
+) -> None:
+    """A server reads its settings once; that somebody has turned review on since is on the default branch."""
+    register_version(workspace, "churn", model)
+    set_alias(workspace.repo, "churn", "champion", 1)
+    assert "direct" == workspace.repo.config.promotion
+    (git_repo / "runstone.yaml").write_text("promotion: review\n")
+    git("add", "runstone.yaml", cwd=git_repo)
+    git("commit", "-q", "-m", "Review promotions", cwd=git_repo)
+
+    with pytest.raises(VersionInUse, match="it is churn@champion, and such changes are reviewed here"):
+        retire_version(workspace, "churn", 1)
+
+
 @pytest.mark.dvc
 def test_a_retirement_goes_to_the_remote_first(team: Team) -> None:
     """So another clone has it with its next sync; where the remote is away, nothing is retired."""

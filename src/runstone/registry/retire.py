@@ -11,7 +11,7 @@ from runstone.registry.allocate import retire_number
 from runstone.registry.message import format_message, version_rows
 from runstone.registry.numbers import read_numbers
 from runstone.registry.stage import stage_changes
-from runstone.registry.state import read_model_state, read_policy, with_unknown
+from runstone.registry.state import read_model_state, read_policy, reviews, with_unknown
 from runstone.registry.version import ModelVersion, get_version
 from runstone.tracking.values import check_text
 from runstone.tracking.workspace import Workspace
@@ -63,8 +63,9 @@ def retire_version(workspace: Workspace, name: str, version: int, *, reason: str
 
 def _refuse_if_guarded(repo: Repository, version: ModelVersion) -> None:
     """Refuse what needs somebody's approval: then it is proposed, and not done at once."""
-    policy = read_policy(repo, branch.registry_commit(repo), version.key)
-    usual = Approvals(count=1 if repo.config.promotion == "review" else 0)
+    commit = branch.registry_commit(repo)
+    policy = read_policy(repo, commit, version.key)
+    usual = Approvals(count=1 if reviews(repo, commit) else 0)
     used, step = [], ""
     stage = policy.stages.get(version.current_stage)
     if version.current_stage != NO_STAGE and ((stage.approvals if stage else None) or usual).count:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runstone import names
 from runstone.errors import NewerFormat, RecordInvalid, RecordsSkipped
 from runstone.git.objects import TreeEntry
-from runstone.git.repository import Repository
+from runstone.git.repository import CONFIG_FILE, Repository
 from runstone.records import yaml
 from runstone.records.alias import Alias
 from runstone.records.model_file import ModelFile
@@ -18,6 +18,7 @@ from runstone.records.stage import NO_STAGE, Stage
 from runstone.registry.layout import Place, parse_path
 
 if TYPE_CHECKING:
+    from runstone.records.config import Config
     from runstone.records.policy import Policy
     from runstone.records.registration import Registration
     from runstone.records.version_notes import VersionNotes
@@ -115,6 +116,23 @@ def read_policy(repo: Repository, commit: str | None, key: str | None = None) ->
     merged = base.overridden_by(own, stages=has_stages)
     check_graph(merged, document[1])
     return merged
+
+
+def read_config(repo: Repository, commit: str | None) -> "Config":
+    """The settings in `runstone.yaml` at a commit; the default ones before the first.
+
+    Raises:
+        RecordInvalid, NewerFormat: The file cannot be read.
+    """
+    from runstone.records.config import Config
+
+    found = None if commit is None else _document(repo, commit, CONFIG_FILE)
+    return Config() if found is None else Config.from_document(*found)
+
+
+def reviews(repo: Repository, commit: str | None) -> bool:
+    """Whether `promotion: review` holds: here, or at a commit of the default branch, where others may have set it."""
+    return repo.config.promotion == "review" or read_config(repo, commit).promotion == "review"
 
 
 def with_unknown(repo: Repository, commit: str | None, changes: Mapping[str, str | None]) -> dict[str, str | None]:

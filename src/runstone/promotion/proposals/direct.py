@@ -6,8 +6,7 @@ from runstone.promotion.proposals.plan import Plan
 from runstone.promotion.proposals.proposal import format_message
 from runstone.promotion.proposals.propose import Maker, Options, Outcome, propose
 from runstone.promotion.rules.approvals import Rules
-from runstone.promotion.rules.settings import read_config
-from runstone.registry import branch
+from runstone.registry import branch, state
 from runstone.registry.changes import read_changes
 from runstone.tracking.workspace import Workspace
 
@@ -45,7 +44,7 @@ def carry_out(workspace: Workspace, key: str, wish: Maker, options: Options | No
 
 def reviews(repo: Repository) -> bool:
     """Whether `promotion: review` holds: here, or on the default branch."""
-    return repo.config.promotion == "review" or read_config(repo, branch.registry_commit(repo)).promotion == "review"
+    return state.reviews(repo, branch.registry_commit(repo))
 
 
 def needs_approval(repo: Repository, base: str | None, plan: Plan) -> bool:

@@ -5,23 +5,10 @@ Else one could turn review off, or point it elsewhere, or make two people of one
 
 from runstone.errors import NewerFormat, RecordInvalid, UsageError
 from runstone.git.repository import CONFIG_FILE, Repository
-from runstone.records import yaml
 from runstone.records.config import Config
 from runstone.registry.changes import Change, PolicyChange, read_changes
 from runstone.registry.people import MAILMAP
-
-
-def read_config(repo: Repository, commit: str | None) -> Config:
-    """The settings in `runstone.yaml` at a commit; the default ones before the first.
-
-    Raises:
-        RecordInvalid, NewerFormat: The file cannot be read.
-    """
-    entry = None if commit is None else repo.objects.entry(repo.objects.commit(commit).tree, CONFIG_FILE)
-    if commit is None or entry is None or not entry.is_file:
-        return Config()
-    where = f"{CONFIG_FILE} at {commit[:7]}"
-    return Config.from_document(yaml.load(repo.objects.blob(entry.oid), where), where)
+from runstone.registry.state import read_config as read_config
 
 
 def with_settings(repo: Repository, config: Config) -> Repository:
