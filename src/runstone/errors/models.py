@@ -87,6 +87,8 @@ class InputMismatch(UsageError):
 class NotAModel(RunstoneError):
     """What was to be registered is no model folder of its run."""
 
+    error_code = "INVALID_PARAMETER_VALUE"
+
     def __init__(self, source: str, known: Sequence[str]) -> None:
         self.source, self.known = source, tuple(known)
         have = f"The run logged {some(known)}." if known else "The run logged no model."
@@ -249,6 +251,8 @@ class ReviewRequired(RunstoneError):
 class BranchBehind(RunstoneError):
     """The registry's branch is checked out and older than its remote, so that a commit would hide what came since."""
 
+    error_code = "RESOURCE_CONFLICT"
+
     def __init__(self, branch: str, work_tree: Path) -> None:
         self.branch, self.work_tree = branch, work_tree
         super().__init__(
@@ -259,6 +263,8 @@ class BranchBehind(RunstoneError):
 
 class BranchDiverged(RunstoneError):
     """The registry's branch and its remote each have commits that the other lacks, so that one would lose its own."""
+
+    error_code = "RESOURCE_CONFLICT"
 
     def __init__(self, branch: str) -> None:
         self.branch = branch
@@ -278,6 +284,8 @@ class VersionNotAllotted(RunstoneError):
         is_refused: Whether the remote was asked, and does not take such git tags from this user.
         retiring: The version that was to be retired; None where one was to be made.
     """
+
+    error_code = "RESOURCE_CONFLICT"
 
     def __init__(self, model: str, remote: str, why: str, *, is_refused: bool, retiring: int | None = None) -> None:
         self.model, self.remote, self.why = model, remote, why
@@ -302,6 +310,8 @@ class VersionNotAllotted(RunstoneError):
 
 class VersionInUse(RunstoneError):
     """A version was to be retired that reviewed files name."""
+
+    error_code = "PERMISSION_DENIED"
 
     def __init__(self, name: str, version: int, used: Sequence[str], step: str) -> None:
         self.name, self.version, self.used = name, version, tuple(used)

@@ -19,6 +19,8 @@ class UnknownStage(UsageError):
 class TransitionRefused(RunstoneError):
     """The policy does not let a version enter a stage from where it is."""
 
+    error_code = "PERMISSION_DENIED"
+
     def __init__(
         self, model: str, version: int, before: str, after: str, way: Sequence[str], sources: Sequence[str]
     ) -> None:
@@ -85,6 +87,8 @@ class NoFormerHolder(RunstoneError):
 
 class GatesNotPassed(RunstoneError):
     """A change was to be made at once that the policy's gates do not let through, or that they could not judge."""
+
+    error_code = "PERMISSION_DENIED"
 
     def __init__(self, what: str, failures: Sequence[str], *, undecided: bool = False, may_bypass: bool = True) -> None:
         self.what, self.failures, self.undecided, self.may_bypass = what, tuple(failures), undecided, may_bypass

@@ -135,6 +135,8 @@ class HistoryCut(RunstoneError):
 class LocalEdits(RunstoneError):
     """A commit would change files that have edits in a work tree."""
 
+    error_code = "RESOURCE_CONFLICT"
+
     def __init__(self, work_tree: Path, paths: Sequence[str]) -> None:
         self.work_tree, self.paths = work_tree, tuple(paths)
         super().__init__(
