@@ -57,3 +57,11 @@ def test_an_unknown_run_is_not_found(workspace: Workspace, run_id: str) -> None:
         with pytest.raises(RunNotFound):
             call(workspace, run_id)
     assert not read.is_taken(workspace, "unknown")
+
+
+def test_a_run_that_logged_no_metric_has_an_empty_history(workspace: Workspace) -> None:
+    """Live and ended alike."""
+    run = start_run(workspace, ensure_experiment(workspace.repo, "trees"))
+    assert [] == read.read_metrics(workspace, run.id)
+    run.end()
+    assert [] == read.read_metrics(workspace, run.id, "loss")

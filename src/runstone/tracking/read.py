@@ -24,8 +24,8 @@ def read_metrics(workspace: Workspace, run_id: str, key: str | None = None) -> l
         points = composed.points
     else:
         recorded = need_recorded(workspace, run_id)
-        text = recorded.files.get(layout.METRICS, b"").decode()
-        points = parse_metrics(text, f"{recorded.folder}/{layout.METRICS}")
+        data = recorded.files.get(layout.METRICS)  # a run that logged none has no file
+        points = () if data is None else parse_metrics(data.decode(), f"{recorded.folder}/{layout.METRICS}")
     return [point for point in points if key is None or point.key == key]
 
 
