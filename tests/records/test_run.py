@@ -136,3 +136,17 @@ def test_a_summary_shows_the_highest_step_and_the_extremes(points: Any, expected
     """Of equal steps the last written is shown; NaN is an extreme only where there is nothing else."""
     found = summarize(Metric("m", value, 0, step) for step, value in points)["m"]
     assert repr(expected) == repr((found.last, found.step, found.min, found.max, found.count))
+
+
+VALUES = st.sampled_from([0.0, -1.0, 2.5, math.nan, math.inf, -math.inf])
+
+
+@given(st.lists(st.builds(Metric, st.just("m"), VALUES, st.integers(0, 2), st.integers(0, 2)), min_size=1))
+def test_the_latest_value_is_mlflows(points: list[Metric]) -> None:
+    """The greatest of step, then time, then value, NaN taken as 0; it stands in the record only if it is not `last`."""
+    found = summarize(points)["m"]
+    latest = max(points, key=lambda p: (p.step, p.timestamp, 0.0 if math.isnan(p.value) else p.value)).value
+    shown = found.last if found.latest is None else found.latest
+    assert (0.0 if math.isnan(latest) else latest) == (0.0 if math.isnan(shown) else shown)
+    assert (found.latest is not None) == ("latest" in found.to_document())
+    assert repr(found) == repr(MetricSummary.from_document(found.to_document(), "run.yaml", "metrics.m"))

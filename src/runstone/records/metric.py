@@ -45,6 +45,8 @@ class MetricSummary:
         max: The largest such value.
         count: How many points were logged.
         extra: Keys of a newer minor version, carried through.
+        latest: The value at the highest step with the latest time, of equal times the greatest, NaN as 0, as MLflow's
+            stores have it; None where that is `last`.
     """
 
     last: float
@@ -53,10 +55,13 @@ class MetricSummary:
     max: float
     count: int
     extra: Document = field(default_factory=dict)
+    latest: float | None = None
 
     def to_document(self) -> Document:
         """The summary as the record's YAML holds it."""
         known = {"last": self.last, "step": self.step, "min": self.min, "max": self.max, "count": self.count}
+        if self.latest is not None:
+            known["latest"] = self.latest
         return known | self.extra
 
     @classmethod
@@ -69,6 +74,7 @@ class MetricSummary:
             min=reader.need("min", float),
             max=reader.need("max", float),
             count=reader.need("count", int),
+            latest=reader.take("latest", float),
             extra=reader.extra(),
         )
 
@@ -80,16 +86,28 @@ def summarize(points: Iterable[Metric]) -> dict[str, MetricSummary]:
         value = point.value
         state = folded.get(point.key)
         if state is None:
-            folded[point.key] = [value, point.step, value, value, 1]
+            folded[point.key] = [value, point.step, value, value, 1, point.timestamp, value]
             continue
         if point.step >= state[1]:
+            if point.step > state[1] or _is_later(point, state[5], state[6]):
+                state[5], state[6] = point.timestamp, value
             state[0], state[1] = value, point.step
         if value < state[2] or math.isnan(state[2]):
             state[2] = value
         if value > state[3] or math.isnan(state[3]):
             state[3] = value
         state[4] += 1
-    return {key: MetricSummary(*state) for key, state in folded.items()}
+    return {
+        key: MetricSummary(last, step, low, high, count, latest=None if repr(latest) == repr(last) else latest)
+        for key, (last, step, low, high, count, _, latest) in folded.items()
+    }
+
+
+def _is_later(point: Metric, timestamp: int, value: float) -> bool:
+    """Whether a point comes after another of its step by MLflow's rule."""
+    if point.timestamp != timestamp:
+        return point.timestamp > timestamp
+    return (0.0 if math.isnan(point.value) else point.value) > (0.0 if math.isnan(value) else value)
 
 
 def format_metrics(points: Iterable[Metric]) -> str:

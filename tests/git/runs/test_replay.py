@@ -205,7 +205,7 @@ def test_metrics_of_both_sides_are_added_up(repo: Repository, start: str, git_re
     assert text is not None
     assert ["5.0", "9.0", "1.0"] == [row.split("\t")[3] for row in text.decode().split("\n")[2:-1]]
     summary = read(repo, done.tip, f"{folder('r1')}/run.yaml")["metrics"]["loss"]
-    assert {"last": 1.0, "step": 1, "min": 1.0, "max": 9.0, "count": 3} == summary
+    assert {"last": 1.0, "step": 1, "min": 1.0, "max": 9.0, "count": 3, "latest": 9.0} == summary
     assert () == done.merged
     check_clean(git_repo)
 

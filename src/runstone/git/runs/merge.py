@@ -18,9 +18,13 @@ from runstone.records.metric import Metric, summarize
 from runstone.records.run import Run
 
 _MAX_VALUE = 1000
-_KEYED = {"models": ("path",), "datasets": ("name", "digest", "role")}
-_UNIONS = ("attempts", "conflicts", "amendments")
-_SUMMARY = ("last", "step", "min", "max", "count")
+_KEYED = {
+    "models": ("path",),
+    "datasets": ("name", "digest", "role"),
+    "model_metrics": ("model", "metric", "dataset", "digest"),
+}
+_UNIONS = ("attempts", "conflicts", "amendments", "model_inputs", "model_outputs")
+_SUMMARY = ("last", "step", "min", "max", "count", "latest")
 _INVISIBLE = re.compile(
     "[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
