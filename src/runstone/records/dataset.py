@@ -13,7 +13,7 @@ class Dataset:
     Attributes:
         name: What people call it.
         role: What the run used it for: `train`, `test` … (MLflow's `context`); None if not said.
-        digest: `<algorithm>:<hex>` of the content.
+        digest: `<algorithm>:<hex>` of the content; a word of MLflow's own, where MLflow described it.
         path: Where it lies in the repository, with forward slashes; None for data in memory.
         dvc: The DVC pointer that tracks it, if one does.
         shape: Rows and columns (or the array's shape), if it has one.

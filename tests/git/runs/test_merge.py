@@ -128,6 +128,17 @@ def test_models_and_datasets_are_sets() -> None:
     assert "md5:3.dir" in notes[0]
 
 
+def test_what_was_measured_of_models_is_a_set() -> None:
+    """Points of different models, metrics or datasets are joined, and so are the models that a run read and made."""
+    points = {"model": "m-1", "metric": "acc", "points": "0 1 0.5"}
+    ours = {"model_metrics": [points, points | {"dataset": "d"}], "model_outputs": [{"model": "m-1", "step": 0}]}
+    theirs = {"model_metrics": [points, points | {"metric": "f1"}], "model_outputs": [{"model": "m-2", "step": 0}]}
+    merged, notes = join({"model_metrics": [points]}, ours, theirs)
+    assert [] == notes
+    assert [points, points | {"metric": "f1"}, points | {"dataset": "d"}] == merged["model_metrics"]
+    assert ["m-2", "m-1"] == [found["model"] for found in merged["model_outputs"]]
+
+
 def test_an_experiment_made_twice_is_as_old_as_the_first() -> None:
     """The earlier one in the line tells when it was made, whatever the clocks say; descriptions are joined."""
     base = {"schema": "runstone/experiment/v1", "name": "E"}

@@ -11,6 +11,7 @@ from runstone.errors import RecordInvalid
 from runstone.git.runs import journal, layout
 from runstone.git.runs.branch import Recorded
 from runstone.git.runs.journal import Journal
+from runstone.records import model_metric
 from runstone.records.dataset import Dataset
 from runstone.records.document import Document, format_time
 from runstone.records.metric import Metric, parse_metrics, summarize
@@ -26,7 +27,7 @@ class Composed:
         run: The record.
         folder: Where it belongs.
         points: All points, in the order written.
-        artifacts: `[path, size, md5]` of each artifact that the journals name.
+        artifacts: `[path, size, md5]` of each artifact that the journals name; without a digest, one that was removed.
         requirements: The exact packages, if the journals name them.
         notes: The notes, if the journals change them.
         damaged: Journal lines that could not be read.
@@ -62,7 +63,10 @@ def compose(run_id: str, base: Recorded | None, journals: Sequence[Journal]) -> 
     for document in journal.lines(journal.ENVIRONMENT, journals):
         run = replace(run, environment=Environment.from_document(document, where, "environment"))
     params, conflicts = _params(run, journals)
+    extra = _extra(run.extra, journals, where)
     points = _points(base, journals)
+    if next(journal.lines(journal.MODEL_POINT, journals), None) is not None:
+        points = _once(points, extra, where)
     run = replace(
         run,
         name=_last(journal.NAME, journals, run.name),
@@ -72,7 +76,7 @@ def compose(run_id: str, base: Recorded | None, journals: Sequence[Journal]) -> 
         metrics=summarize(points),
         datasets=_datasets(run, journals, where),
         models=_models(run, journals, where),
-        extra=_extra(run.extra, journals),
+        extra=extra,
     )
     run = _end(run, base, journals)
     return Composed(
@@ -167,11 +171,13 @@ def _tags(tags: Mapping[str, str], journals: Sequence[Journal]) -> dict[str, str
     return result
 
 
-def _extra(extra: Document, journals: Sequence[Journal]) -> Document:
+def _extra(extra: Document, journals: Sequence[Journal], where: str) -> Document:
     """Keys of the record that this library gives no meaning; the last value wins, None takes one away."""
     result = dict(extra)
     for values in journal.lines(journal.EXTRA, journals):
         result.update(values)
+    points = journal.lines(journal.MODEL_POINT, journals)
+    result[model_metric.KEY] = model_metric.add(result.get(model_metric.KEY), points, where)
     return {key: value for key, value in result.items() if value is not None}
 
 
@@ -188,6 +194,22 @@ def _points(base: Recorded | None, journals: Sequence[Journal]) -> list[Metric]:
         together = sorted((point for each in logged for point in each), key=lambda point: point[2])
         points.extend(Metric(*point) for point in together)
     return points
+
+
+def _once(points: list[Metric], extra: Document, where: str) -> list[Metric]:
+    """Without the points that were logged again only to say which model they were measured of."""
+    linked = {
+        (point.metric, repr(point.value), point.timestamp, point.step): False
+        for point in model_metric.parse(extra.get(model_metric.KEY), where)
+    }
+    kept = []
+    for point in points:
+        place = (point.key, repr(point.value), point.timestamp, point.step)
+        if not linked.get(place):
+            kept.append(point)
+        if place in linked:
+            linked[place] = True
+    return kept
 
 
 def _datasets(run: Run, journals: Sequence[Journal], where: str) -> tuple[Dataset, ...]:

@@ -15,7 +15,7 @@ from runstone.records.document import Document
 
 HEADER, PARAMS, TAGS, UNTAG, NOTE, NAME = "h", "p", "t", "u", "n", "N"
 SOURCE, ENVIRONMENT, REQUIREMENTS, DATASET, MODEL, ARTIFACT = "s", "e", "r", "d", "o", "a"
-END, LEAVE, COMMITTED, EXTRA = "x", "l", "k", "X"
+END, LEAVE, COMMITTED, EXTRA, MODEL_POINT = "x", "l", "k", "X", "M"
 
 START, RESUME, CONTINUE, JOIN = "start", "resume", "continue", "join"
 """The roles of a writer: it began the run, took an ended one up again, goes on with one that was committed while it was
@@ -26,7 +26,7 @@ OWNERS = (START, RESUME, CONTINUE)
 
 _SHAPES: dict[str, type] = {
     **dict.fromkeys((HEADER, PARAMS, TAGS, SOURCE, ENVIRONMENT, DATASET, MODEL, END, COMMITTED, EXTRA), dict),
-    **dict.fromkeys((UNTAG, ARTIFACT), list),
+    **dict.fromkeys((UNTAG, ARTIFACT, MODEL_POINT), list),
     **dict.fromkeys((NOTE, NAME, REQUIREMENTS), str),
 }
 _format_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
