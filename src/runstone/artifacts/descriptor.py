@@ -8,8 +8,9 @@ import itertools
 import json
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from runstone.errors import InvalidName, RecordInvalid
 
@@ -34,6 +35,22 @@ class Descriptor:
     path: str
     size: int | None
     md5: str
+
+
+def with_logged(before: Iterable[Descriptor], rows: Iterable[Sequence[Any]]) -> dict[str, Descriptor]:
+    """The files of a run by path: those it had, and what its journals say of them since.
+
+    Args:
+        before: The files that were there.
+        rows: `[path, size, md5]`; the later of one path wins, and one without a digest takes away what is there.
+    """
+    found = {entry.path: entry for entry in before}
+    for path, size, md5 in rows:
+        if md5 is None:
+            found.pop(path, None)
+        else:
+            found[path] = Descriptor(path, size, md5)
+    return found
 
 
 def check_artifact_path(path: object) -> str:

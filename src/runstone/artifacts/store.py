@@ -15,7 +15,7 @@ from runstone.artifacts import pointer
 from runstone.artifacts.cache import Cache
 from runstone.artifacts.config import find_cache, public_config
 from runstone.artifacts.copying import file_md5
-from runstone.artifacts.descriptor import Descriptor, check_artifact_path, format_listing, listing_digest
+from runstone.artifacts.descriptor import Descriptor, check_artifact_path, format_listing, listing_digest, with_logged
 from runstone.errors import ArtifactRefused, CopyRefused, RemoteNotConfigured
 from runstone.git.repository import Repository
 from runstone.git.runs.branch import DVC_CONFIG, read_runs
@@ -89,10 +89,8 @@ class ArtifactStore:
     def pointer(self, base: bytes | None, artifacts: Sequence[Sequence[Any]]) -> str | None:
         """The text of `artifacts.dvc` for what was there and what was logged since; the later file of one path wins."""
         before = [] if base is None else self.listing(base, "artifacts.dvc")
-        entries = {entry.path: entry for entry in before}
-        for path, size, md5 in artifacts:
-            entries[path] = Descriptor(path, size, md5)
-        if not entries:
+        entries = with_logged(before, artifacts)
+        if not entries and base is None:
             return None
         if base is not None:
             _fill_sizes(entries, pointer.parse_pointer(base, "artifacts.dvc").size, before)

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from runstone import names
-from runstone.artifacts.descriptor import Descriptor, check_artifact_path
+from runstone.artifacts.descriptor import Descriptor, check_artifact_path, with_logged
 from runstone.artifacts.store import TakenPaths
 from runstone.errors import EndingFailed, RunstoneError
 from runstone.git.runs import journal, live
@@ -241,10 +241,8 @@ class ActiveRun:
     def artifacts(self) -> list[Descriptor]:
         """What the run has kept so far, by every process that logs to it."""
         composed = live.compose_live(self._workspace.repo, self.id)
-        found = {e.path: e for e in recorded_artifacts(self._workspace, self._begun)}
-        if composed is not None:
-            found |= {path: Descriptor(path, size, md5) for path, size, md5 in composed.artifacts}
-        return list(found.values())
+        recorded = recorded_artifacts(self._workspace, self._begun)
+        return list(with_logged(recorded, composed.artifacts if composed is not None else ()).values())
 
     # --- the end
 

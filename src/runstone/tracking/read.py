@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from runstone import names
-from runstone.artifacts.descriptor import Descriptor
+from runstone.artifacts.descriptor import Descriptor, with_logged
 from runstone.errors import InvalidName, RunNotFound
 from runstone.git.runs import layout, live
 from runstone.git.runs.branch import Recorded, read_runs
@@ -40,9 +40,7 @@ def read_artifacts(workspace: Workspace, run_id: str) -> list[Descriptor]:
         recorded: Recorded | None = need_recorded(workspace, run_id)
     else:
         recorded = find_recorded(workspace, composed.run)
-    found = {entry.path: entry for entry in _listing(workspace, recorded)}
-    if composed is not None:
-        found |= {path: Descriptor(path, size, md5) for path, size, md5 in composed.artifacts}
+    found = with_logged(_listing(workspace, recorded), composed.artifacts if composed is not None else ())
     return [found[path] for path in sorted(found)]
 
 

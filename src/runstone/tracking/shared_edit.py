@@ -7,14 +7,15 @@ from pathlib import Path
 from time import time
 from typing import Any
 
-from runstone.artifacts.descriptor import Descriptor
+from runstone.artifacts.descriptor import Descriptor, with_logged
 from runstone.artifacts.store import TakenPaths
-from runstone.errors import InvalidValue, RunEnded, RunIsLive
+from runstone.errors import InvalidValue, RecordInvalid, RunEnded, RunIsLive, RunstoneError
 from runstone.git.runs import journal, live, shared
 from runstone.git.runs.lines import parse_event
 from runstone.records.dataset import Dataset
 from runstone.records.metric import Metric
 from runstone.records.model import ModelReference
+from runstone.records.model_metric import ModelPoint
 from runstone.records.run import Run
 from runstone.tracking import values
 from runstone.tracking.read import recorded_artifacts
@@ -33,6 +34,7 @@ class Known:
         self.has_ended = has_ended
         self.is_guest = is_guest  # another process logs to the run with a journal of its own, and will end it
         self.texts = RunTexts(workspace, run)
+        self.models = {model.path: model for model in run.models}
         self.taken: TakenPaths | None = None
         self.unsynced: set[str] = set()
         self.size = 0
@@ -50,8 +52,23 @@ class Known:
             if line[:2] == b"p\t":
                 with suppress(ValueError):
                     self.texts.keep_params(parse_event(line.decode()).value)
-        self.taken = self.taken if b"\na\t" not in data and data[:2] != b"a\t" else None
+            elif line[:2] == b"a\t" and self.taken is not None:
+                self._keep_artifact(line)
+            elif line[:2] == b"o\t":
+                with suppress(ValueError, RecordInvalid):
+                    model = ModelReference.from_document(parse_event(line.decode()).value, self.path.name, "models")
+                    self.models[model.path] = model
         self.size += whole
+
+    def _keep_artifact(self, line: bytes) -> None:
+        """Remember the path of a file; what is taken away, or cannot be read, is read whole when it next matters."""
+        try:
+            path, size, md5 = parse_event(line.decode()).value
+            if md5 is None or self.taken is None:
+                raise ValueError(path)
+            self.taken.add([Descriptor(path, size, md5)])
+        except (ValueError, RunstoneError):
+            self.taken = None
 
 
 class Edit:
@@ -64,6 +81,8 @@ class Edit:
         self._events: list[shared.Line] = []
         self._params: dict[str, Any] = {}
         self._artifacts: list[Descriptor] = []
+        self._removed: list[str] = []
+        self._models: dict[str, ModelReference] | None = None
         self._end: dict[str, Any] | None = None
 
     @property
@@ -85,6 +104,11 @@ class Edit:
     def has_ended(self) -> bool:
         """Whether the run had ended, so that this only adds to it."""
         return self._known.has_ended
+
+    @property
+    def models(self) -> Mapping[str, ModelReference]:
+        """The run's models by path, as of now and with what this block has added; the run itself is not read."""
+        return self._models if self._models is not None else self._known.models
 
     def add_points(self, points: Iterable[Metric]) -> None:
         """Append points of metrics; see `ActiveRun.log_metric`."""
@@ -112,7 +136,15 @@ class Edit:
 
     def put_model(self, model: ModelReference) -> None:
         """Record a model folder, or record it anew: of one path the last counts."""
+        self._models = {**self.models, model.path: model}
         self._events.append((journal.MODEL, model.to_document()))
+        digest = model.digest.removeprefix("md5:")
+        if self._workspace.artifacts.cache.has(digest):
+            self._known.unsynced.add(digest)
+
+    def add_model_points(self, points: Iterable[ModelPoint]) -> None:
+        """Say that points of the run's metrics were measured of a model; the points themselves are added, too."""
+        self._events += [(journal.MODEL_POINT, list(point)) for point in points]
 
     def set_extra(self, key: str, value: Any) -> None:
         """Set a key of the record that is none of Runstone's own; None takes it away."""
@@ -130,11 +162,17 @@ class Edit:
         if self._known.taken is None:
             taken = TakenPaths()
             composed = live.compose_live(self._workspace.repo, self.run_id)
-            taken.add([Descriptor(path, size, md5) for path, size, md5 in (composed.artifacts if composed else ())])
-            taken.add(recorded_artifacts(self._workspace, self._known.run))
+            recorded = recorded_artifacts(self._workspace, self._known.run)
+            gone = [(path, None, None) for path in self._removed]
+            taken.add(list(with_logged(recorded, [*(composed.artifacts if composed else ()), *gone]).values()))
             self._known.taken = taken
         self._known.taken.add(entries)
         self._artifacts += entries
+
+    def remove_artifacts(self, paths: Iterable[str]) -> None:
+        """Take files away from the run's artifacts; their bytes stay in the cache until `runstone gc`."""
+        self._removed += paths
+        self._known.taken = None
 
     def end(self, status: str, end_time: int | None = None) -> None:
         """End the run; it is committed when the block is left.
@@ -163,6 +201,7 @@ class Edit:
         events = list(self._events)
         if self._params:
             events.insert(0, (journal.PARAMS, self._params))
+        events += [(journal.ARTIFACT, [path, None, None]) for path in self._removed]
         events += [(journal.ARTIFACT, [e.path, e.size, e.md5]) for e in self._artifacts]
         known.unsynced |= {e.md5 for e in self._artifacts}
         if self._end is not None or (known.has_ended and known.unsynced):
