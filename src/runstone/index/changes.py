@@ -1,4 +1,4 @@
-"""Which records lie on the branch, and which changed between two of its states: by tree, not by history.
+"""Which records lie on the branch, with notes beside them, and which changed between two states: by tree, not history.
 
 Equal trees are equal ids and are not entered, so that one new run costs a handful of trees whatever was there
 before, and a rewritten branch is no special case.
@@ -12,6 +12,7 @@ from runstone.git.objects import TreeEntry
 from runstone.git.repository import Repository
 
 ROOT = "experiments"
+NOTES = "notes.md"
 _DEPTH = 5  # experiments / <experiment> / <day> / <xx> / <run> / run.yaml
 
 
@@ -28,7 +29,7 @@ def list_records(repo: Repository, commit: str) -> list[Change]:
     _, out = repo.git("ls-tree", "-r", "-z", "--full-tree", commit)
     found = []
     for line in out.split(b"\0"):
-        if not line.endswith((b"/run.yaml", b"/experiment.yaml")) or not line.startswith(b"100"):
+        if not line.endswith((b"/run.yaml", b"/notes.md", b"/experiment.yaml")) or not line.startswith(b"100"):
             continue
         about, _, raw = line.partition(b"\t")
         path = raw.decode("utf-8", "backslashreplace")
@@ -47,9 +48,10 @@ def changed_records(repo: Repository, old: str, new: str) -> list[Change] | None
 
 
 def is_record(path: str) -> bool:
-    """Whether a path is that of a run's or an experiment's record."""
+    """Whether a path is that of a run's record or notes, or of an experiment's record."""
     parts = path.split("/")
-    return parts[0] == ROOT and (len(parts), parts[-1]) in ((_DEPTH + 1, "run.yaml"), (3, "experiment.yaml"))
+    of_run = len(parts) == _DEPTH + 1 and parts[-1] in ("run.yaml", NOTES)
+    return parts[0] == ROOT and (of_run or (len(parts), parts[-1]) == (3, "experiment.yaml"))
 
 
 def _compare(repo: Repository, old: TreeEntry | None, new: TreeEntry | None, path: str, depth: int) -> Iterator[Change]:

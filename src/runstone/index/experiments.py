@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from runstone.errors import ExperimentNotFound
 from runstone.git.repository import Repository
@@ -19,6 +20,20 @@ MAX_RESULTS = 50_000
 
 _LIFECYCLES = {1: ("active",), 2: ("deleted",), 3: ("active", "deleted")}
 _DEFAULT_ORDER = ("last_update_time DESC", "experiment_id")
+
+
+class ExperimentRow(NamedTuple):
+    """An experiment and its times, Unix milliseconds; None where nothing tells.
+
+    Attributes:
+        experiment: The experiment.
+        created: When it was made; if its record does not say, when its first run began.
+        updated: The latest of its creation and of the starts and ends of its runs.
+    """
+
+    experiment: Experiment
+    created: int | None
+    updated: int | None
 
 
 def search_experiments(
@@ -45,31 +60,22 @@ def search_experiments(
         InvalidPageToken: No search gave the token out.
     """
     lifecycles = _LIFECYCLES[view_number(view_type)]
-    updated: dict[str, int] = {}
-
-    def work(connection: sqlite3.Connection) -> list[Experiment]:
-        updated.update(
-            connection.execute(
-                "SELECT experiment_id, max(max(started, COALESCE(ended, started))) FROM run WHERE shown GROUP BY 1"
-            ).fetchall()
-        )
-        return _read_all(connection)
+    found = list_rows(repo)
+    updated = {row.experiment.experiment_id: row.updated for row in found}
 
     def describe(experiment: Experiment) -> Row:
-        times = (experiment.creation_time, updated.get(experiment.experiment_id))
         attributes = {
             "name": experiment.name,
             "experiment_id": experiment.experiment_id,
             "creation_time": experiment.creation_time,
-            "last_update_time": max((time for time in times if time is not None), default=None),
+            "last_update_time": updated[experiment.experiment_id],
             "description": experiment.description,
             "lifecycle_stage": experiment.lifecycle_stage,
         }
         return {"attributes": attributes, "tags": experiment.tags}
 
-    found = open_index(repo).read(repo, work)
     return search_rows(
-        [experiment for experiment in found if experiment.lifecycle_stage in lifecycles],
+        [row.experiment for row in found if row.experiment.lifecycle_stage in lifecycles],
         describe,
         EXPERIMENTS,
         filter_string=filter_string,
@@ -79,6 +85,24 @@ def search_experiments(
         limit=MAX_RESULTS,
         page_token=page_token,
     )
+
+
+def list_rows(repo: Repository) -> list[ExperimentRow]:
+    """Every experiment with its times, deleted ones too, by id."""
+    latest = "max(max(started, COALESCE(ended, started)))"
+    query = f"SELECT experiment_id, min(started), {latest} FROM run WHERE shown GROUP BY 1"
+
+    def work(connection: sqlite3.Connection) -> list[ExperimentRow]:
+        times = {id_: (first, last) for id_, first, last in connection.execute(query)}
+        return [_timed(each, *times.get(each.experiment_id, (None, None))) for each in _read_all(connection)]
+
+    return open_index(repo).read(repo, work)
+
+
+def _timed(experiment: Experiment, first: int | None, last: int | None) -> ExperimentRow:
+    created = experiment.creation_time
+    known = [time for time in (created, last) if time is not None]
+    return ExperimentRow(experiment, first if created is None else created, max(known, default=None))
 
 
 def list_experiments(repo: Repository) -> list[Experiment]:

@@ -12,10 +12,11 @@ from runstone.errors import FilterInvalid
 
 Entity = Literal["attribute", "param", "metric", "tag", "dataset"]
 Kind = Literal["text", "number", "time", "flag", "param"]
-Part = Literal["last", "min", "max", "count", "step"]
+Part = Literal["last", "min", "max", "count", "step", "latest"]
 
 PARTS: tuple[Part, ...] = ("last", "min", "max", "count", "step")
-"""What may be asked of a metric, as `min(metrics.loss)`; bare `metrics.loss` is the last value."""
+"""What may be asked of a metric, as `min(metrics.loss)`; bare `metrics.loss` is the last value. `latest`, which is what
+MLflow takes for the last, is for the plug-in alone."""
 
 _ENTITIES: dict[str, Entity] = {
     "attribute": "attribute",
@@ -63,14 +64,16 @@ class Field:
         part: Of a metric, which number of its summary.
         text: As it was written, for messages.
         at: Where it was written.
+        expression: Of an attribute that only the caller knows, the SQL that gives it, over the table of runs as `r`.
     """
 
     entity: Entity
     key: str
     kind: Kind
-    part: Part
-    text: str
-    at: int
+    part: Part = "last"
+    text: str = ""
+    at: int = 0
+    expression: str | None = None
 
 
 class Vocabulary:

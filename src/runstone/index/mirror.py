@@ -10,8 +10,9 @@ from runstone import names
 from runstone.errors import InvalidName, RecordInvalid, RunstoneError
 from runstone.git.repository import Repository
 from runstone.git.runs import journal, live
+from runstone.git.runs.branch import read_runs
 from runstone.index import tables
-from runstone.index.changes import Change, changed_records, list_records
+from runstone.index.changes import NOTES, Change, changed_records, list_records
 from runstone.records import yaml
 from runstone.records.experiment import Experiment
 from runstone.records.run import Run
@@ -74,9 +75,14 @@ def _put_live(connection: sqlite3.Connection, repo: Repository, writer: tables.W
             continue
         connection.execute("INSERT INTO live VALUES (?, ?)", (run_id, token))
         try:
-            run = live.read_live(repo, run_id)
-            if run is not None:  # else it ended just now, and the tip, read after this, has it
-                writer.add_run(run, path, live=True)
+            found = live.compose_live(repo, run_id)
+            if found is not None:  # else it ended just now, and the tip, read after this, has it
+                writer.add_run(found.run, path, live=True)
+                note = found.notes
+                if note is None and (data := read_runs(repo).read(f"{found.folder}/{NOTES}")) is not None:
+                    note = data.decode("utf-8", "replace")
+                if note:
+                    writer.put_note(path, note)
         except sqlite3.Error:
             raise
         except Exception as error:  # as below: one bad journal must not hide the other runs
@@ -104,8 +110,12 @@ def _remove(writer: tables.Writer, path: str) -> None:
     writer.remove_broken(path)
     if path.endswith("/experiment.yaml"):
         writer.remove_experiment(path.split("/")[1])
+    elif path.endswith(f"/{NOTES}"):
+        writer.remove_note(_noted(path))
     else:
         writer.remove_run(path)
+        if path.startswith(_LIVE):
+            writer.remove_note(path)
 
 
 def _add(repo: Repository, writer: tables.Writer, changes: Iterable[Change], progress: Progress | None) -> None:
@@ -119,17 +129,23 @@ def _add(repo: Repository, writer: tables.Writer, changes: Iterable[Change], pro
     for done, ((path, _), (_, data)) in enumerate(zip(found, contents, strict=True), 1):
         parts = path.split("/")
         try:
-            document = yaml.load(data, path)
-            if len(parts) == 3:
-                writer.put_experiment(Experiment.from_document(document, parts[1], path))
+            if parts[-1] == NOTES:
+                writer.put_note(_noted(path), data.decode("utf-8", "replace"))
+            elif len(parts) == 3:
+                writer.put_experiment(Experiment.from_document(yaml.load(data, path), parts[1], path))
             else:
-                writer.add_run(_read_run(document, parts, path), path)
+                writer.add_run(_read_run(yaml.load(data, path), parts, path), path)
         except sqlite3.Error:
             raise
         except Exception as error:  # records come from other people's pushes: none may stop a search
             writer.put_broken(path, _problem(path, error))
         if progress is not None and (done % 100 == 0 or done == len(found)):
             progress(done, len(found))
+
+
+def _noted(path: str) -> str:
+    """The path of the record that notes lie beside."""
+    return f"{path.removesuffix(NOTES)}run.yaml"
 
 
 def _problem(path: str, error: Exception) -> str:

@@ -11,7 +11,7 @@ from runstone.git.repository import Repository
 from runstone.index import sql
 from runstone.index.cache import open_index
 from runstone.index.fields import RUNS, Field
-from runstone.index.filter import parse_column, parse_filter, parse_order_by
+from runstone.index.filter import Filter, Order, parse_column, parse_filter, parse_order_by
 from runstone.index.paging import PagedList as PagedList
 from runstone.index.paging import check_max_results, page, parse_page_token
 from runstone.index.prefix import shortest_prefixes
@@ -212,8 +212,16 @@ def plan_runs(
     order_by: Sequence[str] | str | None,
 ) -> Callable[[sqlite3.Connection], RunQuery]:
     """Read and check a search of runs; the query itself is made with the index at hand."""
-    condition = parse_filter(filter_string, RUNS)
-    orders = parse_order_by(order_by, RUNS)
+    return plan_parsed(experiment_ids, parse_filter(filter_string, RUNS), run_view_type, parse_order_by(order_by, RUNS))
+
+
+def plan_parsed(
+    experiment_ids: Sequence[str] | str | None,
+    condition: Filter | None,
+    run_view_type: str | int,
+    orders: Sequence[Order],
+) -> Callable[[sqlite3.Connection], RunQuery]:
+    """As `plan_runs`, of a filter and orders that are read already."""
     view = _VIEW_CONDITIONS[view_number(run_view_type)]
     chosen = [experiment_ids] if isinstance(experiment_ids, str) else experiment_ids
 

@@ -78,9 +78,9 @@ def order(orders: Sequence[Order], key_number: KeyNumber) -> tuple[Sql, str]:
         joins.values += where.values
         if one.field.entity == "metric":
             terms += [f"o{number}.at IS NULL", f"{expression} IS NULL"]
-        elif one.field.entity == "param":
+        elif one.field.kind == "param":
             terms += [f"o{number}.at IS NULL", f"o{number}.num IS NULL", f"o{number}.num {direction}"]
-        elif one.field.entity == "tag" or _ATTRIBUTES[one.field.key][1]:
+        elif one.field.entity != "attribute" or _expression(one.field)[1]:
             terms.append(f"{expression} IS NULL")
         terms.append(f"{expression} {direction}")
     return joins, ", ".join([*terms, "r.started DESC", "r.id"])
@@ -106,7 +106,7 @@ def columns(fields: Sequence[Field], key_number: KeyNumber) -> tuple[Sql, str]:
 def _reach(one: Field, alias: str, key_number: KeyNumber) -> tuple[Sql, str]:
     """The join that leads from a run to the value of a field, and the expression of the value."""
     if one.entity == "attribute":
-        return Sql(""), _ATTRIBUTES[one.key][0]
+        return Sql(""), _expression(one)[0]
     number = key_number(one.entity, one.key)
     value = one.part if one.entity == "metric" else "text"
     # With no such key, no row: -1 is the number of none.
@@ -115,8 +115,13 @@ def _reach(one: Field, alias: str, key_number: KeyNumber) -> tuple[Sql, str]:
     return Sql(f" LEFT JOIN {one.entity} {alias} ON {alias}.at = {at}", low), f"{alias}.{value}"
 
 
+def _expression(attribute: Field) -> tuple[str, bool]:
+    """The SQL of an attribute, and whether it may be missing."""
+    return _ATTRIBUTES[attribute.key] if attribute.expression is None else (attribute.expression, True)
+
+
 def _attribute(comparison: Comparison) -> Sql:
-    expression, may_miss = _ATTRIBUTES[comparison.field.key]
+    expression, may_miss = _expression(comparison.field)
     if comparison.operator == "NULL":
         return Sql(f"{expression} IS {'NOT ' if comparison.negated else ''}NULL")
     test = _compare(comparison, expression)

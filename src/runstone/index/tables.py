@@ -17,8 +17,11 @@ from runstone.index.values import param_number, param_text
 from runstone.records.experiment import Experiment
 from runstone.records.run import Run
 
-VERSION = 2
+VERSION = 3
 """Of the tables. An index with another one is made anew."""
+
+MAX_NOTE = 8000
+"""Characters of a run's notes that the index holds: as many as a tag of MLflow's."""
 
 APPLICATION = 0x52554E53
 """`RUNS`, written into the file so that it is known for an index of ours."""
@@ -40,17 +43,19 @@ CREATE INDEX run_by_start ON run (started DESC, id);
 CREATE TABLE document (run INTEGER PRIMARY KEY, json TEXT NOT NULL);
 CREATE TABLE param (at INTEGER PRIMARY KEY, text TEXT NOT NULL, num);
 CREATE TABLE metric (
-  at INTEGER PRIMARY KEY, last REAL, step INTEGER NOT NULL, min REAL, max REAL, count INTEGER NOT NULL
+  at INTEGER PRIMARY KEY, last REAL, step INTEGER NOT NULL, min REAL, max REAL, count INTEGER NOT NULL,
+  latest REAL
 );
 CREATE TABLE tag (at INTEGER PRIMARY KEY, text TEXT NOT NULL);
 CREATE TABLE dataset (run INTEGER NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL, context TEXT);
 CREATE INDEX dataset_by_run ON dataset (run);
+CREATE TABLE note (path TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE experiment (id TEXT PRIMARY KEY, name TEXT NOT NULL, lifecycle TEXT NOT NULL, json TEXT NOT NULL);
 CREATE TABLE broken (path TEXT PRIMARY KEY, problem TEXT NOT NULL);
 CREATE TABLE live (id TEXT PRIMARY KEY, token TEXT NOT NULL);
 """
-_CONTENT = "state key run document param metric tag dataset experiment broken live".split()
-_COLUMNS = {"run": 20, "document": 2, "param": 3, "metric": 6, "tag": 2, "dataset": 4}
+_CONTENT = "state key run document param metric tag dataset note experiment broken live".split()
+_COLUMNS = {"run": 20, "document": 2, "param": 3, "metric": 7, "tag": 2, "dataset": 4}
 _ROWS_AT_ONCE = 20_000
 
 
@@ -110,7 +115,8 @@ class Writer:
             self.remove_run(path)
         for experiment_id in list(self._experiments):
             self.remove_experiment(experiment_id)
-        self._connection.execute("DELETE FROM broken WHERE path NOT LIKE 'live/%'")
+        for table in ("broken", "note"):
+            self._connection.execute(f"DELETE FROM {table} WHERE path NOT LIKE 'live/%'")
 
     def set_state(self, name: str, value: str | None) -> None:
         """Keep one word of the index itself."""
@@ -168,7 +174,10 @@ class Writer:
                 for key, value in run.params.items()
             ],
             "metric": [
-                (self._at("metric", key, number), m.last, _whole(m.step), m.min, m.max, _whole(m.count))
+                (
+                    *(self._at("metric", key, number), m.last, _whole(m.step), m.min, m.max, _whole(m.count)),
+                    m.last if m.latest is None else m.latest,
+                )
                 for key, m in run.metrics.items()
             ],
             "tag": [(self._at("tag", key, number), _text(text)) for key, text in run.tags.items()],
@@ -198,6 +207,14 @@ class Writer:
             self._connection.executemany(f"DELETE FROM {entity} WHERE at = ?", rows)
         for table in ("dataset", "document", "run"):
             execute(f"DELETE FROM {table} WHERE run = ?", (number,))
+
+    def put_note(self, path: str, text: str) -> None:
+        """Keep the notes of the run at a path, as far as they can be searched."""
+        self._connection.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (path, _text(text[:MAX_NOTE])))
+
+    def remove_note(self, path: str) -> None:
+        """Remove the notes of the run at a path, if there are any."""
+        self._connection.execute("DELETE FROM note WHERE path = ?", (path,))
 
     def put_broken(self, path: str, problem: str) -> None:
         """Note a record that cannot be read."""
