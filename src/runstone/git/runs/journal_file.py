@@ -16,6 +16,9 @@ from runstone.git.runs.lines import HEADER, format_line
 LIVE, UNBORN = ".live", ".new"
 _BINARY = getattr(os, "O_BINARY", 0)
 _LOCKS = 64
+_KEPT = 16
+"""Locks that stay open when nobody holds them; each is a file descriptor."""
+
 _locks: dict[Path, FileLock] = {}
 _locks_guard = threading.Lock()
 
@@ -101,11 +104,14 @@ def shared_lock(repo: Repository, run_id: str) -> FileLock:
     folder = repo.cache_dir / "shared"
     path = folder / f"{crc32(run_id.encode()) % _LOCKS:02x}.lock"
     with _locks_guard:
-        found = _locks.get(path)
+        found = _locks.pop(path, None)
         if found is None:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise ReadOnlyRepository(repo.common_dir, str(error.strerror)) from error
-            found = _locks[path] = FileLock(path)
+            found = FileLock(path)
+        _locks[path] = found
+        while len(_locks) > _KEPT:
+            del _locks[next(iter(_locks))]  # closed when whoever holds it lets it go
         return found
