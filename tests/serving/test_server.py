@@ -224,7 +224,7 @@ def test_a_connection_that_is_half_closed(server: Served) -> None:
 def test_an_address_of_no_machine_here(host: str) -> None:
     """Is said to be that, and not a matter of the port."""
     from runstone.errors import NoSuchAddress
-    from runstone.serving.server import bind
+    from runstone.serving.address import bind
 
     with pytest.raises(NoSuchAddress, match=f"Nothing can be served at {host}: .*Choose an address of this machine"):
         bind(host, 0)
@@ -359,7 +359,8 @@ def test_workers_that_hang_or_die_are_replaced(odd_folder: Path, tmp_path: Path)
                 return False
 
         wait_until(answers)
-        assert b'runstone_requests_total{route="/invocations",status="200"}' in served.get("/metrics")[1]
+        counted = b'runstone_requests_total{route="/invocations",status="200"}'
+        wait_until(lambda: counted in served.get("/metrics")[1])  # the count follows the answer
         served.process.kill()  # whoever watches them dies without a word: then they end too
         alive = set(children.read_text().split()) if children.exists() else set()
         wait_until(lambda: not any(Path(f"/proc/{pid}/fd").exists() for pid in alive))

@@ -136,9 +136,10 @@ def serve(
         raise UsageError("`--max-memory` needs others that serve while a worker is replaced: `--workers 2`")
     for module in ("uvicorn", "httptools", "orjson", "prometheus_client", "packaging"):
         library(module, "serve models", "'runstone[serve]'")
+    from runstone.serving.address import bind
     from runstone.serving.app import Limits
     from runstone.serving.resolve import identify
-    from runstone.serving.server import Settings, bind
+    from runstone.serving.server import Settings
 
     is_uri = uri.startswith(("runs:/", "models:/"))
     workspace = session.workspace if is_uri else None
@@ -172,7 +173,8 @@ def _leave(number: int, frame: object) -> NoReturn:
 def _serve(settings: "Settings", workspace: "Workspace | None", identity: "Identity", bound: object) -> None:
     import socket
 
-    from runstone.serving.server import address_of, load_checked, serve_here
+    from runstone.serving.address import address_of
+    from runstone.serving.server import load_checked, serve_here
 
     assert isinstance(bound, socket.socket)  # named `object` above, since sockets are imported only here
     address = address_of(bound)
