@@ -41,7 +41,10 @@ LAYERS = (
     ),
     ("evaluation",),
     ("__init__",),
-    ("cli", "web", "mlflow_plugin", "__main__"),
+    ("imports",),
+    ("mlflow_plugin",),
+    ("exports",),
+    ("cli", "web", "__main__"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 HEAVY = frozenset(

@@ -26,6 +26,7 @@ from runstone.errors.deploy import (
     WheelhouseFailed,
 )
 from runstone.errors.forge import ForgeFailed, ForgeTokenMissing
+from runstone.errors.mlflow import MlflowUnsupported
 from runstone.errors.models import (
     AliasNotFound,
     BranchBehind,
@@ -188,6 +189,7 @@ __all__ = [
     "InvalidValue",
     "LocalEdits",
     "MissingLibrary",
+    "MlflowUnsupported",
     "ModelEmpty",
     "ModelExists",
     "ModelFileChanged",

@@ -1,4 +1,4 @@
-"""A value as one word of a command line writes it: `0.1`, `true`, `null`, `adam`; quotes keep a text a text."""
+"""A value as text: as one word of a command line writes it (`0.1`, `true`, `adam`), or as Python's `str` shows it."""
 
 import re
 from typing import Any
@@ -45,3 +45,25 @@ def is_number(text: str) -> bool:
 def is_whole(text: str) -> bool:
     """Whether a text is spelled as a whole number, with no zeros before it."""
     return _WHOLE.fullmatch(text) is not None
+
+
+_CONSTANTS = {"None": None, "True": True, "False": False}
+
+
+def typed(text: object) -> object:
+    """A param that is told as text, as it is recorded: a number, true, false or null where `str` gives the very text.
+
+    So `0.10`, `1e5` and `007` stay texts, and what others are told of it is the text again.
+    """
+    if not isinstance(text, str) or not text or len(text) > MAX_DIGITS:
+        return text
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    for kind in (int, float):
+        try:
+            value = kind(text)
+        except ValueError:
+            continue
+        if str(value) == text:
+            return value
+    return text
