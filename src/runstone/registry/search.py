@@ -38,7 +38,7 @@ def search_versions(
     """
     wanted = name if name is not None else _one_name(parse_filter(filter_string, MODEL_VERSIONS))
     return search_rows(
-        list_versions(repo) if wanted is None else _list_if_any(repo, wanted),
+        list_versions(repo) if wanted is None else list_if_any(repo, wanted),
         lambda v: {
             "attributes": {
                 "name": v.name,
@@ -82,8 +82,9 @@ def _one_name(condition: Filter | None) -> str | None:
             return None
 
 
-def _list_if_any(repo: Repository, name: str) -> list[ModelVersion]:
+def list_if_any(repo: Repository, name: str) -> list[ModelVersion]:
+    """The versions of a model, the newest number first; none if no model can have, or has, such a name."""
     try:
         return list_versions(repo, name)
     except (InvalidName, ModelRenamed):
-        return []  # no model has such a name
+        return []
