@@ -28,6 +28,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
         "rollback": ("runstone.cli.rollback", "rollback", "Put back into a stage who was there before."),
         "evaluate": ("runstone.cli.evaluate", "evaluate", "Measure a model on data with known answers."),
         "serve": ("runstone.cli.serve", "serve", "Serve a model over HTTP."),
+        "server": ("runstone.cli.server", "server", "Run MLflow's server and UI on this repository."),
         "predict": ("runstone.cli.predict", "predict", "Score a file or a folder with a model."),
         "render": ("runstone.cli.render", "render", "Write what runs a stage's models on a cluster."),
         "plot": ("runstone.cli.plot", "plot", "Draw metrics of runs in the terminal."),
