@@ -116,6 +116,44 @@ def allocate(
         lock.settle()
 
 
+def allocate_number(
+    workspace: Workspace, key: str, body: VersionBody, find_commit: Callable[[], str], number: int
+) -> bool:
+    """Make the git tag of a version whose number is given already, as by another registry that it comes from.
+
+    Args:
+        workspace: The repository.
+        key: The model.
+        body: What its message says.
+        find_commit: As for `allocate`.
+        number: The number.
+
+    Returns:
+        Whether the number was free.
+
+    Writes:
+        As `allocate`.
+
+    Raises:
+        VersionNotAllotted, ArtifactsNotShared, InvalidName, SigningFailed: As `allocate`.
+    """
+    repo, tag = workspace.repo, f"{key}@v{number}"
+    remote = shared_remote(repo)
+    if not highest_here(repo, key):
+        refuse_other_case(key, read_all_numbers(repo))
+    if remote is None or not _can_be_shared(workspace, remote, find_commit()):
+        return _make_here(repo, None, tag, signing.write_tag(repo, find_commit(), tag, _message(body, number)))
+    try:
+        commit, there = _share(workspace, remote, find_commit, body.digest.removeprefix("md5:"))
+        if TAGS + tag in there:
+            return False
+        body = body._replace(event=f"{_random.getrandbits(64):016x}")
+        oid = signing.write_tag(repo, commit, tag, _message(body, number))
+        return _push(repo, remote, tag, oid) and _make_here(repo, remote, tag, oid)
+    except NotTaken as error:
+        raise error.explain(key) from error.__cause__
+
+
 def retire_number(workspace: Workspace, key: str, number: int, commit: str, message: str) -> bool:
     """Make the git tag that retires a version, on the shared remote first; returns whether nobody was faster.
 
