@@ -1,0 +1,1 @@
+"""Ways in: what other trackers have recorded becomes experiments, runs and model versions of this repository."""
