@@ -41,6 +41,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
         "artifacts": ("runstone.cli.artifacts", "artifacts", "List, get, push and pull the files of runs."),
     },
     "Upkeep": {
+        "import": ("runstone.cli.import_", "import_", "Bring in the runs and models of other trackers."),
         "ci": ("runstone.cli.ci", "ci", "What pipelines run: checks, reports, registrations."),
         "validate": ("runstone.cli.validate", "validate", "Check files and records against their formats."),
         "verify": ("runstone.cli.verify", "verify", "Prove from git that what changed was approved."),
