@@ -42,6 +42,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
     },
     "Upkeep": {
         "import": ("runstone.cli.import_", "import_", "Bring in the runs and models of other trackers."),
+        "export": ("runstone.cli.export", "export", "Write runs as tables, or into MLflow's stores."),
         "ci": ("runstone.cli.ci", "ci", "What pipelines run: checks, reports, registrations."),
         "validate": ("runstone.cli.validate", "validate", "Check files and records against their formats."),
         "verify": ("runstone.cli.verify", "verify", "Prove from git that what changed was approved."),

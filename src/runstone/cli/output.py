@@ -18,19 +18,17 @@ from runstone.cli.table import Column as Column
 from runstone.tracking.shown import Kind as Kind
 from runstone.tracking.shown import clean as clean
 from runstone.tracking.shown import counted as counted
+from runstone.tracking.shown import csv_cell, strict
 from runstone.tracking.shown import cut as cut
 from runstone.tracking.shown import display_width as display_width
 from runstone.tracking.shown import format_duration as format_duration
 from runstone.tracking.shown import format_iso as format_iso
 from runstone.tracking.shown import format_size as format_size
 from runstone.tracking.shown import format_value as format_value
-from runstone.tracking.shown import strict
 
 Form = Literal["table", "json", "csv"]
 
 DEFAULT_LIMIT = 20
-_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r]")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)")
 _SORT = "Order by a field, as `name`, or `'name DESC'`; may be repeated."
 _FILTER = "Only those that meet a filter; where repeated, all of the filters."
 _LIMIT = f"At most so many, 0 for all.  [default: {DEFAULT_LIMIT}; all with --json and --csv]"
@@ -183,24 +181,10 @@ def _emit_csv(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> None:
     import csv
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([_csv_cell(column.name) for column in columns])
+    writer.writerow([csv_cell(column.name) for column in columns])
     for row in rows:
         plain = (_plain(value, column.kind) for value, column in zip(row, columns, strict=True))
-        writer.writerow([_csv_cell(value) for value in plain])
-
-
-def _csv_cell(value: Any) -> Any:
-    """A cell that spreadsheets take for what it is: a text that they would run as a formula gets a `'` before it.
-
-    Source: OWASP, "CSV Injection". Texts that are numbers stay as they are.
-    """
-    if value is None:
-        return ""
-    if isinstance(value, list | dict | bool):
-        return json.dumps(strict(value))
-    if isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value):
-        return f"'{value}"
-    return value
+        writer.writerow([csv_cell(value) for value in plain])
 
 
 def on_terminal() -> bool:

@@ -5,12 +5,17 @@ Below the faces, since reports of promotions show values, too.
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from time import time
 from typing import Any, Literal
 
 Kind = Literal["text", "id", "status", "number", "time", "age", "duration", "size"]
 """How a value is shown. `time` and `age` are Unix milliseconds, `duration` milliseconds, `size` bytes."""
+
+
+_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)")
 
 
 def clean(value: Any, *, keep: str = "") -> str:
@@ -108,3 +113,17 @@ def display_width(text: str) -> int:
     from unicodedata import combining, east_asian_width
 
     return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def csv_cell(value: Any) -> Any:
+    """A cell that spreadsheets take for what it is: a text that they would run as a formula gets a `'` before it.
+
+    Source: OWASP, "CSV Injection". Texts that are numbers stay as they are.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, list | dict | bool):
+        return json.dumps(strict(value))
+    if isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value):
+        return f"'{value}"
+    return value

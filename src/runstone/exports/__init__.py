@@ -1,0 +1,1 @@
+"""Ways out: tables of runs, and stores of MLflow's."""

@@ -1,0 +1,167 @@
+"""MLflow's file store: a folder with a file a param, a metric and a tag. A run appears in it whole, by a rename."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from runstone.errors import OutputRefused, RecordInvalid
+from runstone.exports.mlflow.target import DIGEST_TAG, Lost, OutgoingRun
+from runstone.records import yaml
+
+_STATUSES = {"RUNNING": 1, "SCHEDULED": 2, "FINISHED": 3, "FAILED": 4, "KILLED": 5}
+_TRASH = ".trash"
+
+
+class Folder:
+    """A folder as `mlruns`."""
+
+    def __init__(self, root: Path) -> None:
+        """Use a folder, made if it is not there; raises `OutputRefused`."""
+        try:
+            (root / _TRASH).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputRefused(root, error.strerror or str(error), "Name a folder.") from error
+        self._root = root
+        self._experiments = {name: where for where in self._folders() if (name := _name_of(where)) is not None}
+
+    @property
+    def uri(self) -> str:
+        """As MLflow's clients are given it."""
+        return _uri(self._root)
+
+    def experiment(self, experiment: Any) -> str:
+        """The id there of an experiment of this name, made if there is none."""
+        found = self._experiments.get(experiment.name)
+        if found is None:
+            experiment_id = "0" if experiment.name == "Default" else _number(experiment.name)
+            deleted = experiment.lifecycle_stage == "deleted"
+            found = self._root / _TRASH / experiment_id if deleted else self._root / experiment_id
+            found.mkdir(exist_ok=True)
+            for key, value in experiment.tags.items():
+                _put(found / "tags" / _name(key), value)
+            meta = {
+                "artifact_location": _uri(self._root / experiment_id),
+                "creation_time": experiment.creation_time,
+                "experiment_id": experiment_id,
+                "last_update_time": experiment.last_update_time,
+                "lifecycle_stage": experiment.lifecycle_stage,
+                "name": experiment.name,
+            }
+            _put(found / "meta.yaml", yaml.dump(meta))
+            self._experiments[experiment.name] = found
+        return found.name
+
+    def find(self, outgoing: OutgoingRun) -> tuple[str, str | None] | None:
+        """The id there of a run that was exported before, and its digest; None for the digest if it was not."""
+        for experiment in self._folders():
+            folder = experiment / outgoing.id_there
+            if (folder / "meta.yaml").is_file():
+                tag = folder / "tags" / DIGEST_TAG
+                return outgoing.id_there, tag.read_text(encoding="utf-8") if tag.is_file() else None
+        return None
+
+    def put(self, outgoing: OutgoingRun, experiment_id: str, before: str | None) -> tuple[str, list[Lost]]:
+        """Write a run, in place of `before`; returns its id there and what was lost."""
+        parent = next(each for each in self._folders() if each.name == experiment_id)
+        run_id = outgoing.id_there
+        scratch = self._root / _TRASH / f".{run_id}.{os.getpid()}.part"
+        shutil.rmtree(scratch, ignore_errors=True)
+        try:
+            lost = self._fill(scratch, outgoing, parent.name)
+            if before is not None:
+                for experiment in self._folders():
+                    shutil.rmtree(experiment / before, ignore_errors=True)
+            scratch.rename(parent / run_id)
+        except OSError as error:
+            raise OutputRefused(parent / run_id, error.strerror or str(error), "Call again when it can be.") from error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return run_id, lost
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _fill(self, folder: Path, outgoing: OutgoingRun, experiment_id: str) -> list[Lost]:
+        info, data = outgoing.run.info, outgoing.run.data
+        for name in ("metrics", "params", "tags", "artifacts", "inputs", "outputs"):
+            (folder / name).mkdir(parents=True)
+        lines: dict[str, list[str]] = {}
+        for point in outgoing.points:
+            lines.setdefault(point.key, []).append(f"{point.timestamp} {point.value!r} {point.step}\n")
+        metrics = {key: "".join(text) for key, text in lines.items()}
+        lost: list[Lost] = []
+        for kind, values in (("metrics", metrics), ("params", data.params), ("tags", outgoing.tags)):
+            for key, text in values.items():
+                try:
+                    _put(folder / kind / _name(key), text)
+                except (ValueError, IsADirectoryError, NotADirectoryError, FileExistsError):
+                    lost.append(
+                        Lost(kind[:-1], key, "MLflow's folders cannot hold a key of this name beside the others")
+                    )
+        lost += outgoing.place_artifacts(folder / "artifacts")
+        _put(folder / "meta.yaml", yaml.dump(self._meta(info, outgoing.id_there, experiment_id)))
+        return lost
+
+    def _meta(self, info: Any, run_id: str, experiment_id: str) -> Mapping[str, Any]:
+        return {
+            "artifact_uri": _uri(self._root / experiment_id / run_id / "artifacts"),
+            "deleted_time": info.end_time if info.lifecycle_stage == "deleted" else None,
+            "end_time": info.end_time,
+            "entry_point_name": "",
+            "experiment_id": experiment_id,
+            "lifecycle_stage": info.lifecycle_stage,
+            "run_id": run_id,
+            "run_name": info.run_name,
+            "run_uuid": run_id,
+            "source_name": "",
+            "source_type": 4,
+            "source_version": "",
+            "start_time": info.start_time,
+            "status": _STATUSES[info.status],
+            "tags": [],
+            "user_id": info.user_id,
+        }
+
+    def _folders(self) -> list[Path]:
+        return [
+            path
+            for above in (self._root, self._root / _TRASH)
+            for path in sorted(above.iterdir())
+            if (path / "meta.yaml").is_file() and not path.name.startswith(".")
+        ]
+
+
+def _name_of(folder: Path) -> str | None:
+    """The name of an experiment; None where the folder is something else, as the registry is."""
+    try:
+        document = yaml.load((folder / "meta.yaml").read_bytes(), "meta.yaml")
+    except RecordInvalid:
+        return None
+    name = document.get("name") if isinstance(document, dict) and "experiment_id" in document else None
+    return str(name) if name is not None else None
+
+
+def _put(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="")
+
+
+def _name(key: str) -> Path:
+    """A key as a file's name: MLflow takes slashes for folders, and refuses what would lead out of its own."""
+    path = Path(key)
+    if path.is_absolute() or ".." in path.parts or str(path) != key or key == ".":
+        raise ValueError(f"the key {key!r} is no file's name")
+    return path
+
+
+def _number(name: str) -> str:
+    """An id as MLflow makes them, 18 digits, the same for a name each time."""
+    return str(10**17 + int(hashlib.sha256(name.encode()).hexdigest(), 16) % (9 * 10**17))
+
+
+def _uri(path: Path) -> str:
+    return f"file://{quote(str(path))}"

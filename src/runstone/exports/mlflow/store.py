@@ -1,0 +1,164 @@
+"""The whole export: experiments, runs with all they logged, registered models; again and again, if need be."""
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from hashlib import sha1
+from pathlib import Path
+from typing import Any
+
+from runstone.artifacts.descriptor import Descriptor
+from runstone.errors import RunstoneError
+from runstone.exports.choice import Choice
+from runstone.exports.mlflow.target import Lost, OutgoingRun, Target, opened
+from runstone.imports.report import Report
+from runstone.records import yaml
+from runstone.records.run import Run
+from runstone.tracking.read import read_artifacts, read_metrics
+from runstone.tracking.workspace import Workspace
+
+Progress = Callable[[int, int], None]
+SNAPSHOT_TAG = "runstone.snapshot"
+
+
+def export_to_mlflow(
+    workspace: Workspace,
+    uri: str,
+    choice: Choice,
+    *,
+    artifacts: Path | None = None,
+    with_artifacts: bool = True,
+    with_models: bool = True,
+    progress: Progress | None = None,
+) -> Report:
+    """Write what is here into a store of MLflow's; what is there already, and has not changed, is left alone.
+
+    Args:
+        workspace: The repository.
+        uri: A folder, a database's URI, or a server's.
+        choice: Which runs.
+        artifacts: Where artifacts go that a database's runs name; beside a SQLite file if not given.
+        with_artifacts: Whether artifacts are copied.
+        with_models: Whether registered models are written; of versions those whose runs are.
+        progress: Told how many runs are done, of how many.
+
+    Returns:
+        What was carried, and what was not.
+
+    Raises:
+        MissingLibrary, InvalidValue, OutputRefused: The store cannot be written.
+        FilterInvalid, ExperimentNotFound: The choice cannot be understood.
+    """
+    report = Report(source=str(uri))
+    with opened(uri, artifacts) as target:
+        export = _Export(workspace, target, report, with_artifacts=with_artifacts)
+        runs = list(choice.walk(workspace.repo))
+        for done, run in enumerate(runs, 1):
+            export.run(run)
+            if progress is not None:
+                progress(done, len(runs))
+        if with_models:
+            export.models()
+    if any(run.source.snapshot not in (None, run.source.commit) for run in runs):
+        report.notes.append(f"The exact code stays in git: the tag `{SNAPSHOT_TAG}` of a run names its commit.")
+    return report
+
+
+class _Export:
+    """One export under way."""
+
+    def __init__(self, workspace: Workspace, target: Target, report: Report, *, with_artifacts: bool) -> None:
+        from runstone.mlflow_plugin.registry import RegistryStore
+        from runstone.mlflow_plugin.tracking import TrackingStore
+
+        # A repository without a work tree has its git directory for a folder.
+        folder = workspace.repo.work_tree or workspace.repo.common_dir
+        self._workspace = workspace
+        self._tracking = TrackingStore(f"runstone+file://{folder}")
+        self._registry = RegistryStore(f"runstone+file://{folder}")
+        self._target = target
+        self._report = report
+        self._with_artifacts = with_artifacts
+        self._experiments: dict[str, str] = {}
+        self._sources: dict[str, tuple[str, str]] = {}
+
+    def run(self, run: Run) -> None:
+        """Write a run, unless it is there as it is."""
+        entity = self._tracking.get_run(run.id)
+        if run.source.snapshot is not None:
+            entity.data.tags[SNAPSHOT_TAG] = run.source.snapshot
+        digest = sha1(yaml.dump(run.to_document()).encode(), usedforsecurity=False).hexdigest()
+        experiment_id = self._experiment(entity.info.experiment_id)
+        points = read_metrics(self._workspace, run.id) if run.metrics else []
+        outgoing = OutgoingRun(entity, points, digest, lambda folder: self._place(run, folder))
+        before = self._target.find(outgoing)
+        if before is not None and before[1] is None:
+            self._report.count("runs", "clash")
+            self._report.miss("run", run.id, "another run of this id is there, which was not exported from here")
+            return
+        if before is not None and before[1] == digest:
+            self._report.count("runs", "same")
+            there = before[0]
+        else:
+            there, lost = self._target.put(outgoing, experiment_id, None if before is None else before[0])
+            self._report.count("runs", "new" if before is None else "updated")
+            for each in lost:
+                self._report.miss(each.kind, f"{run.id}: {each.what}", each.why)
+        self._sources[run.id] = there, str(self._there.get_run(there).info.artifact_uri)
+
+    def models(self) -> None:
+        """Write the registered models."""
+        from runstone.exports.mlflow.registry import Registry
+
+        registry = Registry(self._target.uri, self._report)
+        for model in _pages(self._registry.search_registered_models):
+            found = [v for v in _pages(self._registry.search_model_versions) if v.name == model.name]
+            registry.put_model(model, sorted(found, key=lambda v: int(v.version)), self._sources)
+
+    def _experiment(self, experiment_id: str) -> str:
+        found = self._experiments.get(experiment_id)
+        if found is None:
+            found = self._target.experiment(self._tracking.get_experiment(experiment_id))
+            self._experiments[experiment_id] = found
+            self._report.count("experiments", "same")
+        return found
+
+    @cached_property
+    def _there(self) -> Any:
+        from mlflow.tracking import MlflowClient
+
+        return MlflowClient(self._target.uri, self._target.uri)
+
+    def _place(self, run: Run, folder: Path) -> list[Lost]:
+        """Copy the artifacts of a run; those that neither the cache nor a remote has are told."""
+        if not self._with_artifacts:
+            return []
+        entries = read_artifacts(self._workspace, run.id)
+        missing = self._missing(entries)
+        folder.mkdir(parents=True, exist_ok=True)
+        here = [entry for entry in entries if entry.md5 not in missing]
+        self._workspace.artifacts.fetch(here, folder)
+        return [
+            Lost("artifact", entry.path, "its bytes are not here: `runstone artifacts pull`")
+            for entry in entries
+            if entry.md5 in missing
+        ]
+
+    def _missing(self, entries: list[Descriptor]) -> set[str]:
+        cache = self._workspace.artifacts.cache
+        absent = {entry.md5 for entry in entries if not cache.has(entry.md5)}
+        if absent:
+            try:
+                self._workspace.artifacts.pull(sorted(absent))
+            except RunstoneError:
+                return {digest for digest in absent if not cache.has(digest)}
+        return {digest for digest in absent if not cache.has(digest)}
+
+
+def _pages(search: Callable[..., Any]) -> Iterator[Any]:
+    token = None
+    while True:
+        page = search(page_token=token, max_results=1000) if token else search(max_results=1000)
+        yield from page
+        token = page.token
+        if not token:
+            return

@@ -1,0 +1,162 @@
+"""Into MLflow's stores, read back by MLflow's own client."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runstone import Client
+from runstone.errors import InvalidValue, OutputRefused
+from runstone.exports.choice import Choice
+from runstone.tracking.workspace import Workspace
+
+pytest.importorskip("mlflow.server", reason="MLflow is not installed as a whole")
+pytestmark = pytest.mark.mlflow
+
+from mlflow.entities import ViewType  # noqa: E402  # only where MLflow is
+from mlflow.tracking import MlflowClient  # noqa: E402
+
+from runstone.exports.mlflow.store import export_to_mlflow  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow makes its database without a word, and opens folders."""
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+@pytest.fixture(params=["database", "folder"])
+def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty place to export to."""
+    (tmp_path / "out").mkdir()
+    return f"sqlite:///{tmp_path}/out/mlflow.db" if request.param == "database" else str(tmp_path / "out" / "mlruns")
+
+
+def open_client(uri: str) -> Any:
+    """MLflow's client of what was exported, registry and all."""
+    return MlflowClient(uri, uri)
+
+
+def test_all_is_there_with_its_ids_and_times(filled: Workspace, uri: str, tmp_path: Path) -> None:
+    """Experiments, runs, points, artifacts, versions with their numbers, alias and stage."""
+    report = export_to_mlflow(filled, uri, Choice(with_deleted=True))
+    assert report.is_whole
+    assert {"new": 3} == report.carried["runs"]
+    ours, theirs = Client(filled.repo.work_tree), open_client(uri)
+    experiments = {e.name: e for e in theirs.search_experiments()}
+    assert {"churn", "other"} == set(experiments) - {"Default"}
+    assert "growth" == experiments["churn"].tags["team"]
+    found = theirs.search_runs([e.experiment_id for e in experiments.values()], run_view_type=ViewType.ALL)
+    assert 3 == len(found)
+    for run in found:
+        here = ours.get_run(run.info.run_id)
+        assert (here.name, here.status, here.started, here.ended) == (
+            run.info.run_name,
+            run.info.status,
+            run.info.start_time,
+            run.info.end_time,
+        )
+        assert {"lr": "0.1", "depth": str(here.params["depth"]), "kind": "=cmd()"} == run.data.params
+        assert here.lifecycle == run.info.lifecycle_stage
+        history = theirs.get_metric_history(run.info.run_id, "loss")
+        assert [(1.0 / (step + 1), 1_700_000_000_000 + step, step) for step in range(5)] == [
+            (point.value, point.timestamp, point.step) for point in history
+        ]
+        assert 2 == len(theirs.get_metric_history(run.info.run_id, "odd"))
+        place = theirs.download_artifacts(run.info.run_id, "notes/a.txt", str(tmp_path))
+        assert f"text {here.params['depth']}" == Path(place).read_text()
+    versions = sorted(theirs.search_model_versions("name = 'net'"), key=lambda v: int(v.version))
+    assert [("1", "of run-0", "Staging"), ("3", "of run-2", "None")] == [
+        (str(v.version), v.description, v.current_stage) for v in versions
+    ]
+    assert ({"champion": "3"}, {"owner": "kim"}) == (
+        {k: str(v) for k, v in theirs.get_registered_model("net").aliases.items()},
+        theirs.get_registered_model("net").tags,
+    )
+    assert versions[0].source.endswith("/artifacts/model")
+
+
+def test_exported_again_it_adds_nothing(filled: Workspace, uri: str) -> None:
+    """And what has changed since is brought up to date."""
+    export_to_mlflow(filled, uri, Choice())
+    again = export_to_mlflow(filled, uri, Choice())
+    assert ({"same": 2}, {"same": 1}, {"same": 2}) == (
+        again.carried["runs"],
+        again.carried["models"],
+        again.carried["versions"],
+    )
+    client = Client(filled.repo.work_tree)
+    run = client.search_runs(order_by=["start_time ASC"])[0]
+    client.set_tag(run.id, "late", "yes")
+    client.set_registered_model_alias("net", "champion", 1)
+    third = export_to_mlflow(filled, uri, Choice())
+    assert {"updated": 1, "same": 1} == third.carried["runs"]
+    theirs = open_client(uri)
+    assert "yes" == theirs.get_run(run.id).data.tags["late"]
+    assert "1" == str(theirs.get_registered_model("net").aliases["champion"])
+    assert 5 == len(theirs.get_metric_history(run.id, "loss"))
+
+
+def test_a_run_of_somebody_else_is_left_alone(filled: Workspace, tmp_path: Path) -> None:
+    """One that has the id, and was not exported from here, is told."""
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    export_to_mlflow(filled, uri, Choice(["churn"]), with_models=False)
+    theirs = open_client(uri)
+    run = Client(filled.repo.work_tree).search_runs(order_by=["start_time ASC"])[0]
+    theirs.delete_tag(run.id, "runstone.exported")
+    report = export_to_mlflow(filled, uri, Choice(["churn"]), with_models=False)
+    assert (False, {"clash": 1}) == (report.is_whole, report.carried["runs"])
+    assert "another run of this id is there" in report.not_carried[0].why
+
+
+def test_artifacts_that_are_gone_are_listed(filled: Workspace, tmp_path: Path) -> None:
+    """The run is exported without them."""
+    run = Client(filled.repo.work_tree).search_runs(order_by=["start_time ASC"])[0]
+    from runstone.tracking.read import read_artifacts
+
+    entry = next(e for e in read_artifacts(filled, run.id) if e.path == "notes/a.txt")
+    path = Path(filled.artifacts.cache.root) / "files" / "md5" / entry.md5[:2] / entry.md5[2:]
+    path.chmod(0o644)
+    path.unlink()
+    report = export_to_mlflow(filled, f"sqlite:///{tmp_path}/mlflow.db", Choice())
+    assert [("artifact", f"{run.id}: notes/a.txt")] == [(each.kind, each.what) for each in report.not_carried]
+
+
+@pytest.mark.parametrize("uri", ["ftp://host/x", "s3://bucket/x"])
+def test_places_that_are_none_are_refused(filled: Workspace, uri: str) -> None:
+    """With what may be named instead."""
+    with pytest.raises(InvalidValue, match="is no place to export to"):
+        export_to_mlflow(filled, uri, Choice())
+
+
+def test_a_server_that_does_not_answer_is_said(filled: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing is waited for."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(OutputRefused):
+        export_to_mlflow(filled, "http://127.0.0.1:9", Choice())
+
+
+def test_a_server_gets_runs_with_ids_of_its_own(
+    filled: Workspace, mlflow_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A tag keeps the id from here, by which a second export knows them; version numbers stay, with their gap."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    report = export_to_mlflow(filled, mlflow_server, Choice())
+    assert ({"new": 2}, True) == (report.carried["runs"], report.is_whole)
+    theirs = open_client(mlflow_server)
+    experiment = theirs.get_experiment_by_name("churn")
+    (run,) = theirs.search_runs([experiment.experiment_id])
+    here = Client(filled.repo.work_tree).get_run(run.data.tags["runstone.run_id"])
+    assert ("run-0", here.started, here.ended, "FINISHED") == (
+        run.info.run_name,
+        run.info.start_time,
+        run.info.end_time,
+        run.info.status,
+    )
+    assert 5 == len(theirs.get_metric_history(run.info.run_id, "loss"))
+    assert "text 0" == Path(theirs.download_artifacts(run.info.run_id, "notes/a.txt", str(tmp_path))).read_text()
+    assert ["1", "3"] == sorted(str(v.version) for v in theirs.search_model_versions("name = 'net'"))
+    again = export_to_mlflow(filled, mlflow_server, Choice())
+    assert ({"same": 2}, {"same": 2}) == (again.carried["runs"], again.carried["versions"])
