@@ -21,7 +21,7 @@ from tests.benchmarks.setting import Setting, remove
 NAMES = tuple(
     (
         "log run start index search artifacts writers snapshot sync size checkout registry package workload check "
-        "serve predict"
+        "serve predict plugin imports"
     ).split()
 )
 

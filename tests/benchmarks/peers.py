@@ -18,8 +18,13 @@ class Mlflow(Tracker):
         import mlflow
 
         self.api = mlflow
-        self.api.set_tracking_uri(f"sqlite:///{Path('mlflow.db').absolute()}")
+        self.api.set_tracking_uri(self.uri())
         self.experiment = self.api.set_experiment("benchmark")
+        self.searched = str(self.experiment.experiment_id)
+
+    def uri(self) -> str:
+        """Where MLflow tracks to."""
+        return f"sqlite:///{Path('mlflow.db').absolute()}"
 
     def log(self, blocks: int, block: int = BLOCK) -> list[float]:
         """See `Tracker.log`."""
@@ -45,6 +50,34 @@ class Mlflow(Tracker):
                     self.api.log_metric(key, value, step)
             for key, value in tags.items():
                 self.api.set_tag(key, value)
+
+    def log_batches(self, rounds: int, size: int) -> list[float]:
+        """Log batches of metrics, each with five params and five tags, to one run through MLflow's client."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        client = self.api.MlflowClient()
+        run_id = client.create_run(self.experiment.experiment_id).info.run_id
+
+        def log(step: int) -> None:
+            points = [Metric(f"metric_{i}", i / 3, 1_800_000_000_000 + step, step) for i in range(size)]
+            params = [Param(f"param_{step}_{i}", str(i)) for i in range(5)]
+            client.log_batch(run_id, points, params, [RunTag(f"tag_{i}", str(step)) for i in range(5)])
+
+        samples = self.blocks(log, rounds, 1)
+        client.set_terminated(run_id)
+        return samples
+
+    def page(self, rounds: int, size: int) -> list[float]:
+        """Search for half of the runs, sorted, one page of them."""
+        return times(rounds, lambda: self._page(size))
+
+    def paged(self, size: int) -> list[str]:
+        """What `page` finds: names of runs."""
+        return [str(run.info.run_name) for run in self._page(size)]
+
+    def _page(self, size: int) -> Any:
+        client = self.api.MlflowClient()
+        return client.search_runs([self.searched], "metrics.metric_0 < 50", order_by=ORDER, max_results=size)
 
     def fill(self, runs: int) -> None:
         """Store the runs of `synthetic` straight in the tables MLflow made: by its API it takes half an hour."""
@@ -86,15 +119,15 @@ class Mlflow(Tracker):
 
     def frame(self, rounds: int) -> list[float]:
         """All runs as a DataFrame."""
-        return times(rounds, lambda: self.api.search_runs([self.experiment.experiment_id]))
+        return times(rounds, lambda: self.api.search_runs([self.searched]))
 
     def shape(self) -> list[int]:
         """See `Runstone.shape`."""
-        return shape_of(self.api.search_runs([self.experiment.experiment_id]))
+        return shape_of(self.api.search_runs([self.searched]))
 
     def _search(self) -> Any:
         client = self.api.MlflowClient()
-        return client.search_runs([self.experiment.experiment_id], FILTER, order_by=ORDER, max_results=LIMIT)
+        return client.search_runs([self.searched], FILTER, order_by=ORDER, max_results=LIMIT)
 
 
 _COLUMNS = {
@@ -105,6 +138,19 @@ _COLUMNS = {
     "latest_metrics": "key value timestamp run_uuid step is_nan",
     "tags": "key value run_uuid",
 }
+
+
+class Plugin(Mlflow):
+    """MLflow as it is, with the repository that is the current folder as its store."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        stored = self.api.get_experiment_by_name("experiment-0")  # whose runs `Setting.stored` made
+        self.searched = self.searched if stored is None else str(stored.experiment_id)
+
+    def uri(self) -> str:
+        """See `Mlflow.uri`."""
+        return "runstone:."
 
 
 class Sacred(Tracker):

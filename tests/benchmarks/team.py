@@ -9,7 +9,7 @@ from tests.benchmarks.measure import Report, interleave
 from tests.benchmarks.setting import Setting
 from tests.benchmarks.worker import Unavailable, Worker
 
-OWN = ("runstone", "write")
+OWN = ("runstone", "plugin", "write")
 """The kinds that are no peers."""
 
 

@@ -25,12 +25,14 @@ NEEDED = {
 @pytest.mark.parametrize(
     ("name", "certain"),
     [
+        ("imports", []),
         ("index", ["runs in the index"]),
         ("registry", []),
         ("log", ["kept of 500 calls after kill -9"]),
         ("run", []),
         ("package", []),
         ("predict", []),
+        ("plugin", []),
         ("search", []),
         ("serve", [f"runstone serve: {what}, plain: answers that are no 200, or none" for what in SERVED]),
         ("snapshot", []),

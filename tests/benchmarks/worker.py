@@ -15,12 +15,13 @@ from typing import Any
 
 from tests.benchmarks.contenders import Contender
 from tests.benchmarks.ours import Runstone
-from tests.benchmarks.peers import Mlflow, Sacred, Trackio, Write
+from tests.benchmarks.peers import Mlflow, Plugin, Sacred, Trackio, Write
 from tests.benchmarks.setting import Setting
 
 CONTENDERS: dict[str, type[Contender]] = {
     "runstone": Runstone,
     "mlflow": Mlflow,
+    "plugin": Plugin,
     "sacred": Sacred,
     "trackio": Trackio,
     "write": Write,
