@@ -12,7 +12,9 @@ from tests.support import git, make_repository
 pytestmark = pytest.mark.ci
 MARK = "<!-- test command -->\n\n```sh\n"
 FRAMEWORKS = "<!-- framework test command -->\n\n```sh\n"
-THEN = f"\n{FRAMEWORKS}echo then\n```\n"
+OLDEST = "<!-- oldest MLflow test command -->\n\n```sh\n"
+LAST = f"\n{OLDEST}echo last\n```\n"
+THEN = f"\n{FRAMEWORKS}echo then\n```\n{LAST}"
 
 
 def ci_run(folder: Path, readme: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -29,7 +31,7 @@ def ci_run(folder: Path, readme: str, **env: str) -> subprocess.CompletedProcess
 def test_the_readmes_commands_are_what_runs(tmp_path: Path) -> None:
     """The blocks behind the two marks run at the top of the repository, in order, and no other block does."""
     done = ci_run(tmp_path / "repo", f"{MARK}echo one && cat train.py\n```\n{THEN}")
-    assert (0, "+ echo one && cat train.py\none\nprint('trained')\n+ echo then\nthen\n", "") == (
+    assert (0, "+ echo one && cat train.py\none\nprint('trained')\n+ echo then\nthen\n+ echo last\nlast\n", "") == (
         done.returncode,
         done.stdout.rpartition(".ci/run: passed in ")[0],
         done.stderr,
@@ -50,7 +52,7 @@ def test_it_fails_when_any_step_fails(tmp_path: Path, command: str) -> None:
 
 def test_it_fails_when_the_frameworks_fail(tmp_path: Path) -> None:
     """That the first command passed does not make up for the second."""
-    done = ci_run(tmp_path / "repo", f"{MARK}true\n```\n\n{FRAMEWORKS}exit 7\n```\n")
+    done = ci_run(tmp_path / "repo", f"{MARK}true\n```\n\n{FRAMEWORKS}exit 7\n```\n{LAST}")
     assert 7 == done.returncode
     assert ".ci/run: failed with exit code 7 after " in done.stderr
 

@@ -51,8 +51,8 @@ def project(tmp_path: Path) -> Path:
 
 def test_what_the_readme_shows_works_and_prints_what_it_shows(project: Path) -> None:
     """Each command ends well, and each line of output shown is printed, but for ids, numbers and made-up names."""
-    assert len(FILES) == 3
-    assert len(SESSIONS) == 12
+    assert len(FILES) == 4
+    assert len(SESSIONS) == 13
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1"}
     for command, shown in [step for session in SESSIONS for step in steps(session)]:
         done = subprocess.run(

@@ -23,7 +23,8 @@ pytestmark = [
     pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed"),
     pytest.mark.skipif(not compat.is_since((3, 0)), reason="these are the pages of MLflow 3"),
 ]
-NOT_FOUND_BY_DESIGN = ("/users/current", "/model-versions/get-artifact")  # asked of every server; ours has neither
+NOT_FOUND_BY_DESIGN = ("/users/current", "/model-versions/get-artifact", "/review-queues/get-or-create-user")
+"""What is asked of every server, and ours has not."""
 
 FILL = """
 import json, struct, tempfile, warnings, zlib
