@@ -317,13 +317,26 @@ def _parse(tag: str, oid: str, kind: str, data: bytes) -> ModelVersion:
         size=body.size,
         signature=body.signature,
         description=body.description,
-        creation_timestamp=tagged.timestamp,
+        creation_timestamp=_imported_time(body) or tagged.timestamp,
         user_id=tagged.user_id,
         tags=body.tags,
         key=key,
         copied_from=body.copied_from,
     )
     return found
+
+
+def _imported_time(body: VersionBody) -> int | None:
+    """When a version was made that was imported: there, and not here."""
+    imported = body.extra.get("imported")
+    if not isinstance(imported, dict) or not isinstance(imported.get("created"), str):
+        return None
+    from runstone.records.document import parse_time
+
+    try:
+        return parse_time(imported["created"])
+    except ValueError:
+        return None
 
 
 def _present(
