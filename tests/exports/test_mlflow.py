@@ -9,6 +9,7 @@ import pytest
 from runstone import Client
 from runstone.errors import InvalidValue, OutputRefused
 from runstone.exports.choice import Choice
+from runstone.records.dataset import Dataset
 from runstone.tracking.workspace import Workspace
 
 pytest.importorskip("mlflow.server", reason="MLflow is not installed as a whole")
@@ -106,6 +107,7 @@ def test_a_run_of_somebody_else_is_left_alone(filled: Workspace, tmp_path: Path)
     theirs = open_client(uri)
     run = Client(filled.repo.work_tree).search_runs(order_by=["start_time ASC"])[0]
     theirs.delete_tag(run.id, "runstone.exported")
+    theirs.delete_tag(run.id, "runstone.run_id")
     report = export_to_mlflow(filled, uri, Choice(["churn"]), with_models=False)
     assert (False, {"clash": 1}) == (report.is_whole, report.carried["runs"])
     assert "another run of this id is there" in report.not_carried[0].why
@@ -160,3 +162,79 @@ def test_a_server_gets_runs_with_ids_of_its_own(
     assert ["1", "3"] == sorted(str(v.version) for v in theirs.search_model_versions("name = 'net'"))
     again = export_to_mlflow(filled, mlflow_server, Choice())
     assert ({"same": 2}, {"same": 2}) == (again.carried["runs"], again.carried["versions"])
+
+
+@pytest.mark.parametrize("name", ["a b'c", 'say "yes"'])
+def test_versions_of_a_name_with_quotes_are_known_again(filled: Workspace, uri: str, name: str) -> None:
+    """A second export adds no versions, whatever signs the name of the model has."""
+    client = Client(filled.repo.work_tree)
+    source = f"runs:/{client.search_runs([e.experiment_id for e in client.search_experiments()])[0].id}/model"
+    client.create_model_version(name, source)
+    for _ in range(2):
+        export_to_mlflow(filled, uri, Choice())
+    found = [v for v in open_client(uri).search_model_versions() if v.name == name]
+    assert ["1"] == [str(v.version) for v in found]
+
+
+def test_a_deleted_experiment_is_deleted_there(filled: Workspace, uri: str) -> None:
+    """Its runs are there with it, and a second export leaves all as it is."""
+    client = Client(filled.repo.work_tree)
+    client.delete_experiment(next(e for e in client.search_experiments() if e.name == "other").experiment_id)
+    for _ in range(2):
+        assert export_to_mlflow(filled, uri, Choice(with_deleted=True)).is_whole
+    found = open_client(uri).search_experiments(view_type=ViewType.DELETED_ONLY)
+    assert ["other"] == [e.name for e in found]
+
+
+def test_datasets_come_along(filled: Workspace, uri: str) -> None:
+    """What a run was trained on is named there."""
+    client = Client(filled.repo.work_tree)
+    run = client.create_run(client.search_experiments()[0].experiment_id)
+    client.log_inputs(run.id, [Dataset("prices", "abc123", role="train")])
+    client.set_terminated(run.id)
+    export_to_mlflow(filled, uri, Choice())
+    found = open_client(uri).get_run(run.id).inputs.dataset_inputs
+    assert [("prices", "abc123")] == [(each.dataset.name, each.dataset.digest) for each in found]
+
+
+def test_a_run_that_was_cut_short_is_written_anew(filled: Workspace, tmp_path: Path) -> None:
+    """A run without the mark of a whole one is replaced, and not taken for somebody else's."""
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    export_to_mlflow(filled, uri, Choice())
+    client = open_client(uri)
+    run = client.search_runs([e.experiment_id for e in client.search_experiments()])[0]
+    client.delete_tag(run.info.run_id, "runstone.exported")
+    assert {"updated": 1, "same": 1} == export_to_mlflow(filled, uri, Choice()).carried["runs"]
+    assert client.get_run(run.info.run_id).data.tags["runstone.exported"]
+
+
+def test_a_database_that_cannot_be_opened_is_said_at_once(filled: Workspace, tmp_path: Path) -> None:
+    """MLflow itself would try again for minutes."""
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputRefused, match="Name another place"):
+        export_to_mlflow(filled, f"sqlite:///{tmp_path}/file/mlflow.db", Choice())
+
+
+def test_a_key_too_long_for_a_file_is_told(filled: Workspace, tmp_path: Path) -> None:
+    """The rest of the run is there."""
+    client = Client(filled.repo.work_tree)
+    run = client.create_run(client.search_experiments()[0].experiment_id, run_name="long")
+    client.log_batch(run.id, params={"ü" * 200: "1", "short": "2"})
+    client.set_terminated(run.id)
+    report = export_to_mlflow(filled, str(tmp_path / "mlruns"), Choice())
+    assert ["param"] == [each.kind for each in report.not_carried]
+    assert {"short": "2"} == open_client(str(tmp_path / "mlruns")).get_run(run.id).data.params
+
+
+def test_experiments_without_runs_are_there_and_nothing_is_elsewhere(
+    filled: Workspace, uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty experiment is exported, too; in the current folder nothing is made."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    Client(filled.repo.work_tree).create_experiment("empty")
+    first = export_to_mlflow(filled, uri, Choice())
+    again = export_to_mlflow(filled, uri, Choice())
+    assert ({"new": 3}, {"same": 3}) == (first.carried["experiments"], again.carried["experiments"])
+    assert open_client(uri).get_experiment_by_name("empty") is not None
+    assert [] == list((tmp_path / "here").iterdir())

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -94,3 +96,17 @@ def test_no_runs_make_a_table_of_headings(git_repo: Path, tmp_path: Path) -> Non
     assert 0 == export_table(workspace, "csv", tmp_path / "runs.csv", Choice())
     assert (tmp_path / "runs.csv").read_text().startswith("run_id,name,experiment,")
     assert 0 == export_table(workspace, "json", tmp_path / "runs.json", Choice())
+
+
+def test_a_pipe_is_written_to_and_a_link_stays(filled: Workspace, tmp_path: Path) -> None:
+    """Only a file is replaced as a whole: a device or a pipe would be gone."""
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as readers:
+        text = readers.submit((tmp_path / "pipe").read_text)
+        assert 2 == export_table(filled, "csv", tmp_path / "pipe", Choice())
+        assert 3 == len(text.result(60).splitlines())
+    assert (tmp_path / "pipe").is_fifo()
+    (tmp_path / "link.csv").symlink_to("target.csv")
+    assert 2 == export_table(filled, "csv", tmp_path / "link.csv", Choice())
+    assert (tmp_path / "link.csv").is_symlink()
+    assert 2 == len(read_csv(tmp_path / "target.csv"))

@@ -25,6 +25,14 @@ def opened(path: Path | None) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
+    if path.exists() and not path.is_file():  # a device or a pipe is written to; a rename would replace it
+        try:
+            with path.open("wb") as file:
+                yield file
+        except OSError as error:
+            raise OutputRefused(path, error.strerror or str(error), "Name another place: `-o FILE`") from error
+        return
+    path = path.resolve()  # a link stays one
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with beside.open("wb") as file:

@@ -4,6 +4,7 @@ So ids and times stay, which MLflow's interface would give anew.
 """
 
 import math
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from runstone.errors import InvalidValue, OutputRefused
-from runstone.exports.mlflow.target import DIGEST_TAG, Lost, OutgoingRun
+from runstone.exports.mlflow.target import DIGEST_TAG, ID_TAG, Lost, OutgoingRun
 
 _MAX_FLOAT = 1.7976931348623157e308
 _ROWS = 5000
@@ -40,6 +41,8 @@ class Database:
         if artifacts is None and not path:
             raise InvalidValue("Say where artifacts go that the database names: `--artifacts DIR`")
         self._artifacts = (artifacts or Path(path or "").parent / "mlartifacts").absolute()
+        if path and not path.startswith((":", "file:")):
+            _check(Path(path))
         try:
             self._store = SqlAlchemyStore(uri, f"file://{quote(str(self._artifacts))}")
         except (MlflowException, SQLAlchemyError) as error:
@@ -49,6 +52,7 @@ class Database:
             ) from error
         self._uri = uri
         self._models = models
+        self._deleted: list[str] = []
         self._experiments = {e.name: e for e in _all_experiments(self._store)}
 
     @property
@@ -56,31 +60,36 @@ class Database:
         """As MLflow's clients are given it."""
         return self._uri
 
-    def experiment(self, experiment: Any) -> str:
-        """The id there of an experiment of this name, made if there is none."""
+    def experiment(self, experiment: Any) -> tuple[str, bool]:
+        """The id there of an experiment of this name, and whether it had to be made."""
         from mlflow.entities import ExperimentTag
 
         found = self._experiments.get(experiment.name)
+        is_new = found is None
         if found is None:
             made = self._store.create_experiment(experiment.name)
             with self._session() as session:
                 row = session.get(self._models.SqlExperiment, int(made))
                 row.creation_time, row.last_update_time = experiment.creation_time, experiment.last_update_time
             found = self._experiments[experiment.name] = self._store.get_experiment(made)
+            if experiment.lifecycle_stage == "deleted":
+                self._deleted.append(str(made))
         if found.lifecycle_stage == "active":
             for key, value in experiment.tags.items():
                 if found.tags.get(key) != value:
                     self._store.set_experiment_tag(found.experiment_id, ExperimentTag(key, value))
-        return str(found.experiment_id)
+        return str(found.experiment_id), is_new
 
     def find(self, outgoing: OutgoingRun) -> tuple[str, str | None] | None:
         """The id there of a run that was exported before, and its digest; None for the digest if it was not."""
-        models = self._models
+        models, run_id = self._models, outgoing.id_there
         with self._session() as session:
-            if session.get(models.SqlRun, outgoing.id_there) is None:
+            if session.get(models.SqlRun, run_id) is None:
                 return None
-            tag = session.get(models.SqlTag, (DIGEST_TAG, outgoing.id_there))
-            return outgoing.id_there, None if tag is None else tag.value
+            tag = session.get(models.SqlTag, (DIGEST_TAG, run_id))
+            if tag is not None:
+                return run_id, tag.value
+            return run_id, None if session.get(models.SqlTag, (ID_TAG, run_id)) is None else ""
 
     def put(self, outgoing: OutgoingRun, experiment_id: str, before: str | None) -> tuple[str, list[Lost]]:
         """Write a run, in place of `before`; returns its id there and what was lost."""
@@ -89,6 +98,8 @@ class Database:
         models, run_id, info = self._models, outgoing.id_there, outgoing.run.info
         folder = self._artifacts / experiment_id / run_id / "artifacts"
         lost: list[Lost] = list(outgoing.place_artifacts(folder))
+        tags = outgoing.tags
+        digest = tags.pop(DIGEST_TAG)
         of_run = (models.SqlLatestMetric, models.SqlMetric, models.SqlParam, models.SqlTag)
         with self._session() as session:
             if before is not None:
@@ -116,7 +127,7 @@ class Database:
             session.flush()
             rows = {
                 models.SqlParam: list(_texts("param", outgoing.run.data.params, models.SqlParam, lost)),
-                models.SqlTag: list(_texts("tag", outgoing.tags, models.SqlTag, lost)),
+                models.SqlTag: list(_texts("tag", tags, models.SqlTag, lost)),
                 models.SqlMetric: list({_key(row): row for row in _points(outgoing)}.values()),
             }
             rows[models.SqlLatestMetric] = list(_latest(rows[models.SqlMetric]).values())
@@ -124,8 +135,16 @@ class Database:
                 for at in range(0, len(values), _ROWS):
                     batch = [{**row, "run_uuid": run_id} for row in values[at : at + _ROWS]]
                     session.execute(insert(model), batch)
-        self._log_inputs(outgoing, run_id)
+        lost += self._log_inputs(outgoing, run_id)
+        with self._session() as session:  # last: so a run that was cut short is written anew
+            session.add(models.SqlTag(key=DIGEST_TAG, value=digest, run_uuid=run_id))
         return run_id, lost
+
+    def settle(self) -> None:
+        """Delete the experiments that are deleted here; of the runs, which have states of their own, none changes."""
+        with self._session() as session:
+            for experiment_id in self._deleted:
+                session.get(self._models.SqlExperiment, int(experiment_id)).lifecycle_stage = "deleted"
 
     def close(self) -> None:
         """Let go the connections."""
@@ -139,10 +158,23 @@ class Database:
         with Session(self._store.engine) as session, session.begin():
             yield session
 
-    def _log_inputs(self, outgoing: OutgoingRun, run_id: str) -> None:
+    def _log_inputs(self, outgoing: OutgoingRun, run_id: str) -> list[Lost]:
         inputs = outgoing.run.inputs
-        if inputs is not None and inputs.dataset_inputs and outgoing.run.info.lifecycle_stage == "active":
-            self._store.log_inputs(run_id, inputs.dataset_inputs)
+        if inputs is None or not inputs.dataset_inputs:
+            return []
+        if outgoing.run.info.lifecycle_stage != "active":
+            return [Lost("datasets", str(len(inputs.dataset_inputs)), "MLflow takes none for a deleted run")]
+        self._store.log_inputs(run_id, inputs.dataset_inputs)
+        return []
+
+
+def _check(path: Path) -> None:
+    """Whether a SQLite file can be opened: MLflow would try again for minutes."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sqlite3.connect(path).close()
+    except (OSError, sqlite3.Error) as error:
+        raise OutputRefused(path, getattr(error, "strerror", None) or str(error), "Name another place.") from error
 
 
 def _all_experiments(store: Any) -> Iterator[Any]:

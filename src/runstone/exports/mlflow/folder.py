@@ -1,5 +1,6 @@
 """MLflow's file store: a folder with a file a param, a metric and a tag. A run appears in it whole, by a rename."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -9,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from runstone.errors import OutputRefused, RecordInvalid
-from runstone.exports.mlflow.target import DIGEST_TAG, Lost, OutgoingRun
+from runstone.exports.mlflow.target import DIGEST_TAG, ID_TAG, Lost, OutgoingRun
 from runstone.records import yaml
 
 _STATUSES = {"RUNNING": 1, "SCHEDULED": 2, "FINISHED": 3, "FAILED": 4, "KILLED": 5}
@@ -33,9 +34,10 @@ class Folder:
         """As MLflow's clients are given it."""
         return _uri(self._root)
 
-    def experiment(self, experiment: Any) -> str:
-        """The id there of an experiment of this name, made if there is none."""
+    def experiment(self, experiment: Any) -> tuple[str, bool]:
+        """The id there of an experiment of this name, and whether it had to be made."""
         found = self._experiments.get(experiment.name)
+        is_new = found is None
         if found is None:
             experiment_id = "0" if experiment.name == "Default" else _number(experiment.name)
             deleted = experiment.lifecycle_stage == "deleted"
@@ -53,15 +55,17 @@ class Folder:
             }
             _put(found / "meta.yaml", yaml.dump(meta))
             self._experiments[experiment.name] = found
-        return found.name
+        return found.name, is_new
 
     def find(self, outgoing: OutgoingRun) -> tuple[str, str | None] | None:
         """The id there of a run that was exported before, and its digest; None for the digest if it was not."""
         for experiment in self._folders():
             folder = experiment / outgoing.id_there
             if (folder / "meta.yaml").is_file():
-                tag = folder / "tags" / DIGEST_TAG
-                return outgoing.id_there, tag.read_text(encoding="utf-8") if tag.is_file() else None
+                tags = folder / "tags"
+                if (tags / DIGEST_TAG).is_file():
+                    return outgoing.id_there, (tags / DIGEST_TAG).read_text(encoding="utf-8")
+                return outgoing.id_there, "" if (tags / ID_TAG).is_file() else None
         return None
 
     def put(self, outgoing: OutgoingRun, experiment_id: str, before: str | None) -> tuple[str, list[Lost]]:
@@ -76,14 +80,30 @@ class Folder:
                 for experiment in self._folders():
                     shutil.rmtree(experiment / before, ignore_errors=True)
             scratch.rename(parent / run_id)
+            lost += self._log_inputs(outgoing, run_id)
+            _put(parent / run_id / "tags" / DIGEST_TAG, outgoing.digest)  # last: one cut short is written anew
         except OSError as error:
             raise OutputRefused(parent / run_id, error.strerror or str(error), "Call again when it can be.") from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return run_id, lost
 
+    def settle(self) -> None:
+        """Nothing waits."""
+
     def close(self) -> None:
         """Nothing is open."""
+
+    def _log_inputs(self, outgoing: OutgoingRun, run_id: str) -> list[Lost]:
+        from mlflow.store.tracking.file_store import FileStore
+
+        inputs, info = outgoing.run.inputs, outgoing.run.info
+        if inputs is None or not inputs.dataset_inputs:
+            return []
+        if info.lifecycle_stage != "active":
+            return [Lost("datasets", str(len(inputs.dataset_inputs)), "MLflow takes none for a deleted run")]
+        FileStore(str(self._root)).log_inputs(run_id, inputs.dataset_inputs)
+        return []
 
     def _fill(self, folder: Path, outgoing: OutgoingRun, experiment_id: str) -> list[Lost]:
         info, data = outgoing.run.info, outgoing.run.data
@@ -94,14 +114,18 @@ class Folder:
             lines.setdefault(point.key, []).append(f"{point.timestamp} {point.value!r} {point.step}\n")
         metrics = {key: "".join(text) for key, text in lines.items()}
         lost: list[Lost] = []
-        for kind, values in (("metrics", metrics), ("params", data.params), ("tags", outgoing.tags)):
+        tags = {key: text for key, text in outgoing.tags.items() if key != DIGEST_TAG}
+        for kind, values in (("metrics", metrics), ("params", data.params), ("tags", tags)):
             for key, text in values.items():
                 try:
                     _put(folder / kind / _name(key), text)
                 except (ValueError, IsADirectoryError, NotADirectoryError, FileExistsError):
-                    lost.append(
-                        Lost(kind[:-1], key, "MLflow's folders cannot hold a key of this name beside the others")
-                    )
+                    why = "MLflow's folders cannot hold a key of this name beside the others"
+                    lost.append(Lost(kind[:-1], key, why))
+                except OSError as error:
+                    if error.errno != errno.ENAMETOOLONG:
+                        raise
+                    lost.append(Lost(kind[:-1], key, "its name is too long for a file's in MLflow's folders"))
         lost += outgoing.place_artifacts(folder / "artifacts")
         _put(folder / "meta.yaml", yaml.dump(self._meta(info, outgoing.id_there, experiment_id)))
         return lost

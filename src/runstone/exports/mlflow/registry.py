@@ -39,7 +39,7 @@ class Registry:
                 if there.tags.get(key) != value:
                     self._client.set_registered_model_tag(model.name, key, value)
             self._report.count("models", "same")
-        known = {int(v.version): v for v in self._client.search_model_versions(f"name = '{_quoted(model.name)}'")}
+        known = self._known(model.name)
         last = max(known, default=0)
         for version in versions:
             number = int(version.version)
@@ -61,6 +61,19 @@ class Registry:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             return None
+
+    def _known(self, name: str) -> dict[int, Any]:
+        """The versions of a model that are there, by their numbers."""
+        # MLflow's filters have no way to write a quote within quotes, so such a name is looked for among all.
+        wanted = f"name = '{name}'" if not set(name) & set("'\"`\\") else ""
+        found: dict[int, Any] = {}
+        token = None
+        while True:
+            page = self._client.search_model_versions(wanted, 1000, page_token=token)
+            found |= {int(each.version): each for each in page if each.name == name}
+            token = page.token
+            if not token:
+                return found
 
     def _burn(self, name: str, first: int, end: int, sources: dict[str, tuple[str, str]]) -> None:
         """Use up the numbers of versions that were retired, as MLflow counts on from the last one."""
@@ -129,10 +142,6 @@ class Registry:
     def _lose(self, version: Any, why: str) -> None:
         lost = Lost("version", f"{version.name} {version.version}", why)
         self._report.miss(*lost)
-
-
-def _quoted(name: str) -> str:
-    return name.replace("'", "''")
 
 
 def _path_of(source: str) -> str:

@@ -33,14 +33,14 @@ class Server:
         """As MLflow's clients are given it."""
         return self._url
 
-    def experiment(self, experiment: Any) -> str:
-        """The id there of an experiment of this name, made if there is none."""
+    def experiment(self, experiment: Any) -> tuple[str, bool]:
+        """The id there of an experiment of this name, and whether it had to be made."""
         found = self._client.get_experiment_by_name(experiment.name)
         experiment_id = self._client.create_experiment(experiment.name) if found is None else found.experiment_id
         if found is None or found.lifecycle_stage == "active":
             for key, value in experiment.tags.items():
                 self._client.set_experiment_tag(experiment_id, key, value)
-        return str(experiment_id)
+        return str(experiment_id), found is None
 
     def find(self, outgoing: OutgoingRun) -> tuple[str, str | None] | None:
         """The id there of a run that was exported before, and its digest; empty if that was cut short."""
@@ -84,6 +84,9 @@ class Server:
         if info.lifecycle_stage == "deleted":
             client.delete_run(run_id)
         return run_id, lost
+
+    def settle(self) -> None:
+        """Nothing waits."""
 
     def close(self) -> None:
         """Nothing is open."""

@@ -1,5 +1,6 @@
 """The whole export: experiments, runs with all they logged, registered models; again and again, if need be."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from hashlib import sha1
@@ -56,8 +57,15 @@ def export_to_mlflow(
             export.run(run)
             if progress is not None:
                 progress(done, len(runs))
+        if choice.experiments is None and not choice.filter_string:
+            export.empty_experiments()
+        target.settle()
         if with_models:
             export.models()
+    logged = sum("logged_model" in model.extra for run in runs for model in run.models)
+    if logged:
+        why = "their files are written with their runs"
+        report.miss("logged models", "what MLflow 3 keeps beside the files", why, is_loss=False, number=logged)
     if any(run.source.snapshot not in (None, run.source.commit) for run in runs):
         report.notes.append(f"The exact code stays in git: the tag `{SNAPSHOT_TAG}` of a run names its commit.")
     return report
@@ -105,21 +113,30 @@ class _Export:
                 self._report.miss(each.kind, f"{run.id}: {each.what}", each.why)
         self._sources[run.id] = there, str(self._there.get_run(there).info.artifact_uri)
 
+    def empty_experiments(self) -> None:
+        """Write the experiments that no run has brought, but for `Default`, which is there from the start."""
+        for experiment in _pages(self._tracking.search_experiments):
+            if experiment.experiment_id != "0":
+                self._experiment(experiment.experiment_id)
+
     def models(self) -> None:
         """Write the registered models."""
         from runstone.exports.mlflow.registry import Registry
 
         registry = Registry(self._target.uri, self._report)
+        versions = defaultdict(list)
+        for version in _pages(self._registry.search_model_versions):
+            versions[version.name].append(version)
         for model in _pages(self._registry.search_registered_models):
-            found = [v for v in _pages(self._registry.search_model_versions) if v.name == model.name]
-            registry.put_model(model, sorted(found, key=lambda v: int(v.version)), self._sources)
+            found = sorted(versions[model.name], key=lambda version: int(version.version))
+            registry.put_model(model, found, self._sources)
 
     def _experiment(self, experiment_id: str) -> str:
         found = self._experiments.get(experiment_id)
         if found is None:
-            found = self._target.experiment(self._tracking.get_experiment(experiment_id))
+            found, is_new = self._target.experiment(self._tracking.get_experiment(experiment_id))
             self._experiments[experiment_id] = found
-            self._report.count("experiments", "same")
+            self._report.count("experiments", "new" if is_new else "same")
         return found
 
     @cached_property

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import md5
 from pathlib import Path
@@ -66,14 +66,17 @@ class Target(Protocol):
     def uri(self) -> str:
         """As MLflow's clients are given it."""
 
-    def experiment(self, experiment: Any) -> str:
-        """The id there of an experiment of this name, made if there is none."""
+    def experiment(self, experiment: Any) -> tuple[str, bool]:
+        """The id there of an experiment of this name, and whether it had to be made."""
 
     def find(self, outgoing: OutgoingRun) -> tuple[str, str | None] | None:
         """The id there of a run that was exported before, and its digest; None for the digest if it was not."""
 
     def put(self, outgoing: OutgoingRun, experiment_id: str, before: str | None) -> tuple[str, list[Lost]]:
         """Write a run, in place of `before`; returns its id there and what was lost."""
+
+    def settle(self) -> None:
+        """Do what has to wait until all runs are there."""
 
     def close(self) -> None:
         """Let go what is open."""
@@ -115,13 +118,25 @@ def opened(uri: str, artifacts: Path | None = None) -> Iterator[Target]:
         from runstone.exports.mlflow.folder import Folder
 
         target = Folder(Path(uri.removeprefix("file://").removeprefix("file:")).absolute())
-    before = os.environ.get(_FILE_STORE)
-    os.environ[_FILE_STORE] = "true"  # newer ones open no folder without; they read one all the same
+    # Newer ones open no folder without the first, and look for logged models where the second says, or in a database
+    # that they make in the current folder.
+    with _environment({_FILE_STORE: "true", "MLFLOW_TRACKING_URI": target.uri}):
+        try:
+            yield target
+        finally:
+            target.close()
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for MLflow, and put them back."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
-        yield target
+        yield
     finally:
-        target.close()
-        if before is None:
-            del os.environ[_FILE_STORE]
-        else:
-            os.environ[_FILE_STORE] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
