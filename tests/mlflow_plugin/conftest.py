@@ -25,6 +25,12 @@ needs_mlflow = pytest.mark.skipif(not HAS_MLFLOW, reason="MLflow is not installe
 """For tests elsewhere: those of this folder are not even collected without MLflow."""
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow makes `mlflow.db` in the current folder where nothing else is named; not in the project's."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The folder of a fresh repository."""
