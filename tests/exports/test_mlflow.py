@@ -15,7 +15,8 @@ from runstone.tracking.workspace import Workspace
 pytest.importorskip("mlflow.server", reason="MLflow is not installed as a whole")
 pytestmark = pytest.mark.mlflow
 
-from mlflow.entities import ViewType  # noqa: E402  # only where MLflow is
+import mlflow  # noqa: E402  # only where MLflow is
+from mlflow.entities import ViewType  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
 
 from runstone.exports.mlflow.store import export_to_mlflow  # noqa: E402
@@ -133,9 +134,8 @@ def test_places_that_are_none_are_refused(filled: Workspace, uri: str) -> None:
         export_to_mlflow(filled, uri, Choice())
 
 
-def test_a_server_that_does_not_answer_is_said(filled: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_answer_is_said(filled: Workspace) -> None:
     """And nothing is waited for."""
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(OutputRefused):
         export_to_mlflow(filled, "http://127.0.0.1:9", Choice())
 
@@ -237,4 +237,138 @@ def test_experiments_without_runs_are_there_and_nothing_is_elsewhere(
     again = export_to_mlflow(filled, uri, Choice())
     assert ({"new": 3}, {"same": 3}) == (first.carried["experiments"], again.carried["experiments"])
     assert open_client(uri).get_experiment_by_name("empty") is not None
-    assert [] == list((tmp_path / "here").iterdir())
+    made_by_mlflow = {"mlruns"} if mlflow.__version__.startswith("2.") else set()  # whenever it opens a database
+    assert {each.name for each in (tmp_path / "here").iterdir()} <= made_by_mlflow
+
+
+def test_what_stands_on_a_version_that_is_not_exported_is_told(filled: Workspace, uri: str) -> None:
+    """A version whose run was not chosen, and the alias that points at it."""
+    report = export_to_mlflow(filled, uri, Choice(["churn"]))
+    assert [("version", "net 3"), ("alias", "net@champion")] == [(each.kind, each.what) for each in report.not_carried]
+    assert ["1"] == [str(version.version) for version in open_client(uri).search_model_versions("name = 'net'")]
+
+
+@pytest.fixture
+def logged(git_repo: Path, tmp_path: Path) -> tuple[Workspace, dict[str, str]]:
+    """A run that logged a model, one that measured it, a model that no run logged, a deleted one; with their ids."""
+    pytest.importorskip("mlflow.entities.logged_model", reason="MLflow has logged models since 3")
+    from mlflow.entities import LoggedModelInput, LoggedModelOutput, Metric
+
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "MLmodel").write_text("flavors: {}\n")
+    here = open_client(f"runstone+file://{git_repo}")
+    experiment = here.create_experiment("churn")
+    made_by = here.create_run(experiment).info.run_id
+    ids = {"run": made_by}
+    for name, source in (("net", made_by), ("alone", None), ("gone", made_by)):
+        model = here.create_logged_model(experiment, name, source, {"team": "growth"}, {"depth": "3"}, "tree")
+        here.log_model_artifacts(model.model_id, str(tmp_path / "files"))
+        here.finalize_logged_model(model.model_id, "READY")
+        ids[name] = model.model_id
+    here.log_outputs(made_by, [LoggedModelOutput(ids["net"], 2)])
+    here.log_text(made_by, "text", "notes.txt")
+    here.set_terminated(made_by)
+    ids["measured_by"] = measured_by = here.create_run(experiment).info.run_id
+    here.log_inputs(measured_by, models=[LoggedModelInput(ids["net"])])
+    point = Metric("auc", 0.9, 1_700_000_000_000, 1, ids["net"], "prices", "abc123")
+    here.log_batch(measured_by, [point])
+    here.set_terminated(measured_by)
+    here.create_registered_model("net")
+    for name in ("net", "alone"):
+        here.create_model_version("net", f"models:/{ids[name]}")
+    here.delete_logged_model(ids["gone"])
+    return Workspace.open(git_repo), ids
+
+
+def test_logged_models_are_there_with_their_ids(
+    logged: tuple[Workspace, dict[str, str]], uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what they are, who made and who measured them, their files, and the versions that were made from them."""
+    workspace, ids = logged
+    first = export_to_mlflow(workspace, uri, Choice(with_deleted=True))
+    assert (True, {"new": 2}, {"new": 3}) == (first.is_whole, first.carried["runs"], first.carried["logged models"])
+    theirs, here = open_client(uri), open_client(f"runstone+file://{workspace.repo.work_tree}")
+    for name, source in (("net", ids["run"]), ("alone", None)):
+        found, ours = theirs.get_logged_model(ids[name]), here.get_logged_model(ids[name])
+        assert (name, source, "tree", {"depth": "3"}, "growth") == (
+            found.name,
+            found.source_run_id,
+            found.model_type,
+            found.params,
+            found.tags["team"],
+        )
+        assert (ours.status, ours.creation_timestamp, ours.last_updated_timestamp) == (
+            found.status,
+            found.creation_timestamp,
+            found.last_updated_timestamp,
+        )
+        assert ["MLmodel"] == [each.path for each in theirs.list_logged_model_artifacts(ids[name])]
+    (point,) = theirs.get_logged_model(ids["net"]).metrics
+    assert ("auc", 0.9, 1, ids["measured_by"], "prices") == (
+        point.key,
+        point.value,
+        point.step,
+        point.run_id,
+        point.dataset_name,
+    )
+    made, measured = (theirs.get_run(ids[name]) for name in ("run", "measured_by"))
+    assert [(ids["net"], 2)] == [(each.model_id, each.step) for each in made.outputs.model_outputs]
+    assert [ids["net"]] == [each.model_id for each in measured.inputs.model_inputs]
+    experiment = theirs.get_experiment_by_name("churn").experiment_id
+    assert {ids["run"], ids["measured_by"]} == {run.info.run_id for run in theirs.search_runs([experiment])}
+    assert {ids["net"], ids["alone"]} == {each.model_id for each in theirs.search_logged_models([experiment])}
+    assert [(f"models:/{ids['net']}", ids["run"]), (f"models:/{ids['alone']}", None)] == [
+        (version.source, version.run_id)
+        for version in sorted(theirs.search_model_versions("name = 'net'"), key=lambda v: int(v.version))
+    ]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri if "://" in uri else f"file://{uri}")
+    from mlflow.artifacts import download_artifacts
+
+    for number in (1, 2):
+        got = download_artifacts(f"models:/net/{number}", dst_path=str(tmp_path / f"got-{number}"))
+        assert (Path(got) / "MLmodel").is_file()
+    again = export_to_mlflow(workspace, uri, Choice(with_deleted=True))
+    assert ({"same": 3}, {"same": 2}) == (again.carried["logged models"], again.carried["versions"])
+    here.set_logged_model_tags(ids["alone"], {"team": "sales"})
+    third = export_to_mlflow(workspace, uri, Choice(with_deleted=True))
+    assert {"updated": 1, "same": 2} == third.carried["logged models"]
+    assert "sales" == open_client(uri).get_logged_model(ids["alone"]).tags["team"]
+
+
+def test_a_server_gets_logged_models_with_ids_of_its_own(
+    logged: tuple[Workspace, dict[str, str]], mlflow_server: str, tmp_path: Path
+) -> None:
+    """A tag keeps the id from here, by which a second export knows them."""
+    workspace, ids = logged
+    first = export_to_mlflow(workspace, mlflow_server, Choice())
+    assert (True, {"new": 2}) == (first.is_whole, first.carried["logged models"])
+    theirs = open_client(mlflow_server)
+    experiment = theirs.get_experiment_by_name("churn").experiment_id
+    models = {each.name: each for each in theirs.search_logged_models([experiment])}
+    runs = {each.data.tags["runstone.run_id"]: each for each in theirs.search_runs([experiment])}
+    assert {"net": ids["net"], "alone": ids["alone"]} == {
+        name: model.tags["runstone.model_id"] for name, model in models.items()
+    }
+    assert (runs[ids["run"]].info.run_id, None) == (
+        models["net"].source_run_id,
+        models["alone"].source_run_id or None,
+    )
+    assert [models["net"].model_id] == [each.model_id for each in runs[ids["run"]].outputs.model_outputs]
+    (point,) = theirs.get_logged_model(models["net"].model_id).metrics
+    assert ("auc", 0.9, runs[ids["measured_by"]].info.run_id) == (point.key, point.value, point.run_id)
+    version = theirs.get_model_version("net", "2")
+    assert f"models:/{models['alone'].model_id}" == version.source
+    assert ["MLmodel"] == [each.path for each in theirs.list_logged_model_artifacts(models["alone"].model_id)]
+    again = export_to_mlflow(workspace, mlflow_server, Choice())
+    assert ({"same": 2}, {"same": 2}) == (again.carried["logged models"], again.carried["versions"])
+
+
+def test_models_and_versions_keep_when_they_were_made(filled: Workspace, uri: str) -> None:
+    """As runs do, in a store that lets it be said."""
+    export_to_mlflow(filled, uri, Choice())
+    theirs, here = open_client(uri), open_client(f"runstone+file://{filled.repo.work_tree}")
+    names = [here.get_registered_model("net").creation_timestamp, here.get_model_version("net", "1").creation_timestamp]
+    assert names == [
+        theirs.get_registered_model("net").creation_timestamp,
+        theirs.get_model_version("net", "1").creation_timestamp,
+    ]

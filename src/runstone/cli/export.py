@@ -127,7 +127,7 @@ def mlflow(
 ) -> None:
     """Write runs and models into a store of MLflow's.
 
-    Ids and times stay; only a server gives runs ids of its own, and a tag then keeps the one they have here. It may be
+    Ids and times stay; only a server gives ids and times of its own, and tags then keep the ids from here. It may be
     repeated: what is there and has not changed is left alone. Needs MLflow. Ends with 1 if something was lost.
     """
     from runstone.exports.choice import Choice

@@ -5,14 +5,14 @@ So ids and times stay, which MLflow's interface would give anew.
 
 import math
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from runstone.errors import InvalidValue, OutputRefused
-from runstone.exports.mlflow.target import DIGEST_TAG, ID_TAG, Lost, OutgoingRun
+from runstone.exports.mlflow.target import DIGEST_TAG, ID_TAG, Lost, OutgoingModel, OutgoingRun
 
 _MAX_FLOAT = 1.7976931348623157e308
 _ROWS = 5000
@@ -40,11 +40,11 @@ class Database:
         path = uri.partition("://")[2].removeprefix("/").partition("?")[0] if uri.startswith("sqlite") else None
         if artifacts is None and not path:
             raise InvalidValue("Say where artifacts go that the database names: `--artifacts DIR`")
-        self._artifacts = (artifacts or Path(path or "").parent / "mlartifacts").absolute()
+        self._artifacts = (artifacts or Path(path or "").parent / "mlartifacts").resolve()
         if path and not path.startswith((":", "file:")):
             _check(Path(path))
         try:
-            self._store = SqlAlchemyStore(uri, f"file://{quote(str(self._artifacts))}")
+            self._store = SqlAlchemyStore(uri, _uri(self._artifacts))
         except (MlflowException, SQLAlchemyError) as error:
             why = str(error).splitlines()[0]
             raise OutputRefused(
@@ -59,6 +59,11 @@ class Database:
     def uri(self) -> str:
         """As MLflow's clients are given it."""
         return self._uri
+
+    @property
+    def takes_models(self) -> bool:
+        """Whether it has a table for them."""
+        return hasattr(self._models, "SqlLoggedModel")
 
     def experiment(self, experiment: Any) -> tuple[str, bool]:
         """The id there of an experiment of this name, and whether it had to be made."""
@@ -117,7 +122,7 @@ class Database:
                 end_time=info.end_time,
                 deleted_time=info.end_time if info.lifecycle_stage == "deleted" else None,
                 lifecycle_stage=info.lifecycle_stage,
-                artifact_uri=f"file://{quote(str(folder))}",
+                artifact_uri=_uri(folder),
                 source_type="LOCAL",
                 source_name="",
                 entry_point_name="",
@@ -140,6 +145,67 @@ class Database:
             session.add(models.SqlTag(key=DIGEST_TAG, value=digest, run_uuid=run_id))
         return run_id, lost
 
+    def find_model(self, outgoing: OutgoingModel) -> tuple[str, str | None] | None:
+        """The id there of a logged model that was exported before, and its digest; None for it if it was not."""
+        models, model_id = self._models, outgoing.id_there
+        with self._session() as session:
+            if session.get(models.SqlLoggedModel, model_id) is None:
+                return None
+            tag = session.get(models.SqlLoggedModelTag, (model_id, DIGEST_TAG))
+            return model_id, None if tag is None else tag.tag_value
+
+    def put_model(self, outgoing: OutgoingModel, experiment_id: str, before: str | None) -> tuple[str, list[Lost]]:
+        """Write a logged model, in place of `before`; returns its id there and what was lost."""
+        from sqlalchemy import insert
+
+        models, model_id, model = self._models, outgoing.id_there, outgoing.model
+        lost: list[Lost] = list(outgoing.place_files(self._model_folder(experiment_id, model_id)))
+        own = {"model_id": model_id, "experiment_id": int(experiment_id)}
+        params = _texts("param", model.params or {}, models.SqlLoggedModelParam, lost, "param_")
+        tags = _texts("tag", outgoing.tags, models.SqlLoggedModelTag, lost, "tag_")
+        with self._session() as session:
+            if before is not None:
+                session.delete(session.get(models.SqlLoggedModel, before))
+                session.flush()
+            row = models.SqlLoggedModel(
+                **own,
+                name=model.name,
+                artifact_location=self.model_uri(experiment_id, model_id),
+                creation_timestamp_ms=model.creation_timestamp,
+                last_updated_timestamp_ms=model.last_updated_timestamp,
+                status=model.status.to_int(),
+                lifecycle_stage="deleted" if outgoing.is_deleted else "active",
+                model_type=model.model_type,
+                source_run_id=outgoing.source_run_id,
+            )
+            session.add(row)
+            session.flush()
+            rows = {
+                models.SqlLoggedModelParam: [{**each, **own} for each in params],
+                models.SqlLoggedModelTag: [{**each, **own} for each in tags],
+                models.SqlLoggedModelMetric: [{**each, **own} for each in _measured(outgoing.points)],
+            }
+            for table, values in rows.items():
+                if values:
+                    session.execute(insert(table), values)
+        return model_id, lost
+
+    def model_uri(self, experiment_id: str, model_id: str) -> str:
+        """Where the files of a logged model are."""
+        return _uri(self._model_folder(experiment_id, model_id))
+
+    def set_created(self, name: str, version: int | None, time: int) -> None:
+        """Say when a registered model, or a version of it, was made."""
+        from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlRegisteredModel
+        from sqlalchemy import update
+
+        if version is None:
+            change = update(SqlRegisteredModel).where(SqlRegisteredModel.name == name)
+        else:
+            change = update(SqlModelVersion).where(SqlModelVersion.name == name, SqlModelVersion.version == version)
+        with self._session() as session:
+            session.execute(change.values(creation_time=time))
+
     def settle(self) -> None:
         """Delete the experiments that are deleted here; of the runs, which have states of their own, none changes."""
         with self._session() as session:
@@ -149,6 +215,9 @@ class Database:
     def close(self) -> None:
         """Let go the connections."""
         self._store.engine.dispose()
+
+    def _model_folder(self, experiment_id: str, model_id: str) -> Path:
+        return self._artifacts / experiment_id / "models" / model_id / "artifacts"
 
     @contextmanager
     def _session(self) -> Iterator[Any]:
@@ -189,23 +258,49 @@ def _all_experiments(store: Any) -> Iterator[Any]:
             return
 
 
-def _texts(kind: str, values: Any, model: Any, lost: list[Lost]) -> Iterator[dict[str, Any]]:
+def _uri(folder: Path) -> str:
+    return f"file://{quote(str(folder))}"
+
+
+def _texts(kind: str, values: Any, table: Any, lost: list[Lost], prefix: str = "") -> Iterator[dict[str, Any]]:
     """Params or tags as rows; what a column is too short for is cut, or left out where it is the key."""
-    longest_key, longest = model.key.type.length, model.value.type.length
+    key_column, value_column = f"{prefix}key", f"{prefix}value"
+    longest_key, longest = (getattr(table, column).type.length for column in (key_column, value_column))
     for key, value in values.items():
         if len(key) > longest_key:
             lost.append(Lost(kind, key[:80], f"MLflow's keys have at most {longest_key} characters"))
             continue
-        if len(value) > longest:
+        if longest is not None and len(value) > longest:
             lost.append(Lost(kind, key, f"cut to the {longest} characters that MLflow has room for"))
-        yield {"key": key, "value": value[:longest]}
+        yield {key_column: key, value_column: value[:longest]}
 
 
 def _points(outgoing: OutgoingRun) -> Iterator[dict[str, Any]]:
     for point in outgoing.points:
         is_nan = math.isnan(point.value)
-        value = 0.0 if is_nan else max(-_MAX_FLOAT, min(_MAX_FLOAT, point.value))
+        value = 0.0 if is_nan else _finite(point.value)
         yield {"key": point.key, "value": value, "timestamp": point.timestamp, "step": point.step, "is_nan": is_nan}
+
+
+def _measured(metrics: Iterable[Any]) -> Iterable[dict[str, Any]]:
+    """The points that were measured of a logged model as rows; of one key, time, step and run the last."""
+    rows = {}
+    for point in metrics:
+        row = {
+            "metric_name": point.key,
+            "metric_timestamp_ms": point.timestamp,
+            "metric_step": point.step,
+            "metric_value": None if math.isnan(point.value) else _finite(point.value),
+            "run_id": point.run_id,
+            "dataset_name": point.dataset_name,
+            "dataset_digest": point.dataset_digest,
+        }
+        rows[point.key, point.timestamp, point.step, point.run_id] = row
+    return rows.values()
+
+
+def _finite(value: float) -> float:
+    return max(-_MAX_FLOAT, min(_MAX_FLOAT, value))
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:

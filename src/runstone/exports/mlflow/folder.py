@@ -4,17 +4,20 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+import string
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from runstone.errors import OutputRefused, RecordInvalid
-from runstone.exports.mlflow.target import DIGEST_TAG, ID_TAG, Lost, OutgoingRun
+from runstone.exports.mlflow.target import DIGEST_TAG, ID_TAG, Lost, OutgoingModel, OutgoingRun
 from runstone.records import yaml
 
 _STATUSES = {"RUNNING": 1, "SCHEDULED": 2, "FINISHED": 3, "FAILED": 4, "KILLED": 5}
 _TRASH = ".trash"
+_MODELS = "models"
+_IN_FILES = ("metrics", "params", "tags")
 
 
 class Folder:
@@ -33,6 +36,13 @@ class Folder:
     def uri(self) -> str:
         """As MLflow's clients are given it."""
         return _uri(self._root)
+
+    @property
+    def takes_models(self) -> bool:
+        """Whether this MLflow keeps them in folders."""
+        from mlflow.store.tracking.file_store import FileStore
+
+        return hasattr(FileStore, "create_logged_model")
 
     def experiment(self, experiment: Any) -> tuple[str, bool]:
         """The id there of an experiment of this name, and whether it had to be made."""
@@ -88,6 +98,56 @@ class Folder:
             shutil.rmtree(scratch, ignore_errors=True)
         return run_id, lost
 
+    def find_model(self, outgoing: OutgoingModel) -> tuple[str, str | None] | None:
+        """The id there of a logged model that was exported before, and its digest; None for it if it was not."""
+        for experiment in self._folders():
+            folder = experiment / _MODELS / outgoing.id_there
+            if (folder / "meta.yaml").is_file():
+                tag = folder / "tags" / DIGEST_TAG
+                return outgoing.id_there, tag.read_text(encoding="utf-8") if tag.is_file() else None
+        return None
+
+    def put_model(self, outgoing: OutgoingModel, experiment_id: str, before: str | None) -> tuple[str, list[Lost]]:
+        """Write a logged model, in place of `before`; returns its id there and what was lost."""
+        parent = next(each for each in self._folders() if each.name == experiment_id)
+        model_id, model = outgoing.id_there, outgoing.model
+        scratch = self._root / _TRASH / f".{model_id}.{os.getpid()}.part"
+        shutil.rmtree(scratch, ignore_errors=True)
+        meta = model.to_dictionary() | {
+            "artifact_location": self.model_uri(experiment_id, model_id),
+            "experiment_id": experiment_id,
+            "lifecycle_stage": "deleted" if outgoing.is_deleted else "active",
+            "model_id": model_id,
+            "source_run_id": outgoing.source_run_id,
+        }
+        try:
+            lost = _put_texts(scratch, {"params": model.params or {}, "tags": outgoing.tags})
+            lost += _put_texts(scratch, {"metrics": _measured(outgoing.points)})
+            lost += outgoing.place_files(scratch / "artifacts")
+            _put(scratch / "meta.yaml", yaml.dump({k: v for k, v in meta.items() if k not in _IN_FILES}))
+            (parent / _MODELS).mkdir(exist_ok=True)
+            if before is not None:
+                for experiment in self._folders():
+                    shutil.rmtree(experiment / _MODELS / before, ignore_errors=True)
+            scratch.rename(parent / _MODELS / model_id)
+        except OSError as error:
+            where = parent / _MODELS / model_id
+            raise OutputRefused(where, error.strerror or str(error), "Call again when it can be.") from error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return model_id, lost
+
+    def model_uri(self, experiment_id: str, model_id: str) -> str:
+        """Where the files of a logged model are."""
+        return _uri(self._root / experiment_id / _MODELS / model_id / "artifacts")
+
+    def set_created(self, name: str, version: int | None, time: int) -> None:
+        """Say when a registered model, or a version of it, was made."""
+        folder = self._root / _MODELS / name
+        path = (folder if version is None else folder / f"version-{version}") / "meta.yaml"
+        document = yaml.load(path.read_bytes(), str(path))
+        _put(path, yaml.dump({**document, "creation_timestamp": time}))
+
     def settle(self) -> None:
         """Nothing waits."""
 
@@ -113,19 +173,8 @@ class Folder:
         for point in outgoing.points:
             lines.setdefault(point.key, []).append(f"{point.timestamp} {point.value!r} {point.step}\n")
         metrics = {key: "".join(text) for key, text in lines.items()}
-        lost: list[Lost] = []
         tags = {key: text for key, text in outgoing.tags.items() if key != DIGEST_TAG}
-        for kind, values in (("metrics", metrics), ("params", data.params), ("tags", tags)):
-            for key, text in values.items():
-                try:
-                    _put(folder / kind / _name(key), text)
-                except (ValueError, IsADirectoryError, NotADirectoryError, FileExistsError):
-                    why = "MLflow's folders cannot hold a key of this name beside the others"
-                    lost.append(Lost(kind[:-1], key, why))
-                except OSError as error:
-                    if error.errno != errno.ENAMETOOLONG:
-                        raise
-                    lost.append(Lost(kind[:-1], key, "its name is too long for a file's in MLflow's folders"))
+        lost = _put_texts(folder, {"metrics": metrics, "params": data.params, "tags": tags})
         lost += outgoing.place_artifacts(folder / "artifacts")
         _put(folder / "meta.yaml", yaml.dump(self._meta(info, outgoing.id_there, experiment_id)))
         return lost
@@ -167,6 +216,34 @@ def _name_of(folder: Path) -> str | None:
         return None
     name = document.get("name") if isinstance(document, dict) and "experiment_id" in document else None
     return str(name) if name is not None else None
+
+
+def _put_texts(folder: Path, texts: Mapping[str, Mapping[str, str]]) -> list[Lost]:
+    """Write a file for each key of each kind; returns the keys that no file can be named after."""
+    lost: list[Lost] = []
+    for kind, values in texts.items():
+        for key, text in values.items():
+            try:
+                _put(folder / kind / _name(key), text)
+            except (ValueError, IsADirectoryError, NotADirectoryError, FileExistsError):
+                lost.append(Lost(kind[:-1], key, "MLflow's folders cannot hold a key of this name beside the others"))
+            except OSError as error:
+                if error.errno != errno.ENAMETOOLONG:
+                    raise
+                lost.append(Lost(kind[:-1], key, "its name is too long for a file's in MLflow's folders"))
+    return lost
+
+
+def _measured(metrics: Iterable[Any]) -> dict[str, str]:
+    """The points that were measured of a logged model, as the lines of a file for each metric."""
+    lines: dict[str, str] = {}
+    for point in metrics:
+        words = [point.timestamp, repr(point.value), point.step, point.run_id]
+        named = [point.dataset_name, point.dataset_digest]
+        if all(name and not set(name) & set(string.whitespace) for name in named):  # as MLflow tells words apart
+            words += named
+        lines[point.key] = lines.get(point.key, "") + " ".join(map(str, words)) + "\n"
+    return lines
 
 
 def _put(path: Path, text: str) -> None:

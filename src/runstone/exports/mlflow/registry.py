@@ -1,36 +1,51 @@
 """Registered models into MLflow's registry, by its client: versions with their numbers, stages, aliases."""
 
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
-from runstone.exports.mlflow.target import Lost
+from runstone.exports.mlflow.target import Lost, Target
 from runstone.imports.report import Report
 
 VERSION_TAG = "runstone.version"
 """Names the git tag that a version was exported from, so that a second export knows it."""
 
 
+class OutgoingVersion(NamedTuple):
+    """One version on its way.
+
+    Attributes:
+        version: MLflow's entity of it.
+        source: Where its files are there; None if they were not exported.
+        run_id: The run there that made it, if one did.
+    """
+
+    version: Any
+    source: str | None
+    run_id: str | None
+
+    @property
+    def number(self) -> int:
+        """Its number."""
+        return int(self.version.version)
+
+
 class Registry:
     """The registry beside a store that runs were exported to."""
 
-    def __init__(self, uri: str, report: Report) -> None:
-        """Use the registry of a store, as MLflow's clients are given it."""
+    def __init__(self, target: Target, report: Report) -> None:
+        """Use the registry of a store."""
         from mlflow.tracking import MlflowClient
 
-        self._client = MlflowClient(uri, uri)
+        self._client = MlflowClient(target.uri, target.uri)
+        self._target = target
         self._report = report
 
-    def put_model(self, model: Any, versions: list[Any], sources: dict[str, tuple[str, str]]) -> None:
-        """Write a model and its versions.
-
-        Args:
-            model: MLflow's entity of it.
-            versions: Of its versions, in order of their numbers.
-            sources: The id there, and the URI of the artifacts, of each exported run.
-        """
+    def put_model(self, model: Any, versions: list[OutgoingVersion]) -> None:
+        """Write a model, MLflow's entity of it, and its versions, in order of their numbers."""
         there = self._find(model.name)
         if there is None:
             self._client.create_registered_model(model.name, model.tags, model.description)
+            self._target.set_created(model.name, None, model.creation_timestamp)
             self._report.count("models", "new")
         else:
             if (there.description or "") != (model.description or ""):
@@ -41,15 +56,20 @@ class Registry:
             self._report.count("models", "same")
         known = self._known(model.name)
         last = max(known, default=0)
-        for version in versions:
-            number = int(version.version)
-            if number in known:
-                self._refresh(version, known[number])
-            elif number > last:
-                self._burn(model.name, last + 1, number, sources)
-                last = self._put(version, sources)
+        for outgoing in versions:
+            if outgoing.number in known:
+                self._refresh(outgoing.version, known[outgoing.number])
+            elif outgoing.source is None:
+                self._lose(outgoing.version, "what it was made from was not exported")
+            elif outgoing.number < last:
+                why = "a version of this number was deleted there, and numbers are not given again"
+                self._lose(outgoing.version, why)
             else:
-                self._lose(version, "a version of this number was deleted there, and numbers are not given again")
+                for _ in range(last + 1, outgoing.number):  # that are not here any more: MLflow counts on
+                    made = self._create(outgoing)
+                    self._client.delete_model_version(model.name, made.version)
+                self._put(outgoing)
+                last = outgoing.number
         self._put_aliases(model)
 
     def _find(self, name: str) -> Any | None:
@@ -75,35 +95,22 @@ class Registry:
             if not token:
                 return found
 
-    def _burn(self, name: str, first: int, end: int, sources: dict[str, tuple[str, str]]) -> None:
-        """Use up the numbers of versions that were retired, as MLflow counts on from the last one."""
-        run_id, uri = next(iter(sources.values()), (None, "runstone:retired"))
-        for _ in range(first, end):
-            made = self._client.create_model_version(name, f"{uri}/retired", run_id, await_creation_for=0)
-            self._client.delete_model_version(name, made.version)
-
-    def _put(self, version: Any, sources: dict[str, tuple[str, str]]) -> int:
-        number = int(version.version)
-        if version.run_id not in sources:
-            self._lose(version, f"its run {version.run_id} was not exported")
-            self._burn(version.name, number, number + 1, sources)
-            return number
-        run_id, uri = sources[version.run_id]
-        path = version.tags.get("runstone.path") or _path_of(version.source)
-        tags = {**version.tags, VERSION_TAG: f"{version.name}@v{number}"}
-        self._client.create_model_version(
-            version.name,
-            f"{uri}/{path}".rstrip("/"),
-            run_id,
-            tags,
-            version.run_link,
-            version.description,
-            await_creation_for=0,
+    def _create(self, outgoing: OutgoingVersion, **more: Any) -> Any:
+        """Make the next version of a model."""
+        logged = str(outgoing.source).partition("models:/")[2]
+        told = {"model_id": logged} if logged else {}  # a server wants to be told twice
+        return self._client.create_model_version(
+            outgoing.version.name, outgoing.source, outgoing.run_id, await_creation_for=0, **told, **more
         )
+
+    def _put(self, outgoing: OutgoingVersion) -> None:
+        version = outgoing.version
+        tags = {**version.tags, VERSION_TAG: f"{version.name}@v{outgoing.number}"}
+        self._create(outgoing, tags=tags, run_link=version.run_link, description=version.description)
+        self._target.set_created(version.name, outgoing.number, version.creation_timestamp)
         if version.current_stage not in (None, "None"):
             self._move(version)
         self._report.count("versions", "new")
-        return number
 
     def _refresh(self, version: Any, there: Any) -> None:
         if there.tags.get(VERSION_TAG) != f"{version.name}@v{version.version}":
@@ -132,9 +139,11 @@ class Registry:
             )
 
     def _put_aliases(self, model: Any) -> None:
-        there = self._client.get_registered_model(model.name).aliases
+        there, known = self._client.get_registered_model(model.name).aliases, self._known(model.name)
         for alias, number in dict(model.aliases).items():
-            if str(there.get(alias)) != str(number):
+            if int(number) not in known:
+                self._report.miss("alias", f"{model.name}@{alias}", f"version {number} is not there")
+            elif str(there.get(alias)) != str(number):
                 self._client.set_registered_model_alias(model.name, alias, str(number))
         for alias in set(there) - set(model.aliases):
             self._client.delete_registered_model_alias(model.name, alias)
@@ -142,8 +151,3 @@ class Registry:
     def _lose(self, version: Any, why: str) -> None:
         lost = Lost("version", f"{version.name} {version.version}", why)
         self._report.miss(*lost)
-
-
-def _path_of(source: str) -> str:
-    """The path of a version's files among its run's artifacts, of the URI by which the plug-in names them."""
-    return source.partition("/artifacts/")[2]

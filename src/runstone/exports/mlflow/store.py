@@ -1,20 +1,20 @@
 """The whole export: experiments, runs with all they logged, registered models; again and again, if need be."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
-from runstone.artifacts.descriptor import Descriptor
-from runstone.errors import RunstoneError
 from runstone.exports.choice import Choice
-from runstone.exports.mlflow.target import Lost, OutgoingRun, Target, opened
+from runstone.exports.mlflow.files import Files
+from runstone.exports.mlflow.target import OutgoingRun, Target, opened
 from runstone.imports.report import Report
 from runstone.records import yaml
 from runstone.records.run import Run
-from runstone.tracking.read import read_artifacts, read_metrics
+from runstone.registry.version import ModelVersion, list_versions
+from runstone.tracking.read import read_metrics
 from runstone.tracking.workspace import Workspace
 
 Progress = Callable[[int, int], None]
@@ -59,13 +59,10 @@ def export_to_mlflow(
                 progress(done, len(runs))
         if choice.experiments is None and not choice.filter_string:
             export.empty_experiments()
+        export.logged_models(runs, with_deleted=choice.with_deleted)
         target.settle()
         if with_models:
             export.models()
-    logged = sum("logged_model" in model.extra for run in runs for model in run.models)
-    if logged:
-        why = "their files are written with their runs"
-        report.miss("logged models", "what MLflow 3 keeps beside the files", why, is_loss=False, number=logged)
     if any(run.source.snapshot not in (None, run.source.commit) for run in runs):
         report.notes.append(f"The exact code stays in git: the tag `{SNAPSHOT_TAG}` of a run names its commit.")
     return report
@@ -75,6 +72,7 @@ class _Export:
     """One export under way."""
 
     def __init__(self, workspace: Workspace, target: Target, report: Report, *, with_artifacts: bool) -> None:
+        from runstone.exports.mlflow.logged import LoggedModels
         from runstone.mlflow_plugin.registry import RegistryStore
         from runstone.mlflow_plugin.tracking import TrackingStore
 
@@ -85,19 +83,23 @@ class _Export:
         self._registry = RegistryStore(f"runstone+file://{folder}")
         self._target = target
         self._report = report
-        self._with_artifacts = with_artifacts
+        self._files = Files(workspace, wanted=with_artifacts)
+        self._logged = LoggedModels(target, self._tracking, self._files, report)
         self._experiments: dict[str, str] = {}
-        self._sources: dict[str, tuple[str, str]] = {}
+        self._runs: dict[str, str] = {}
+        self._roots: dict[str, str] = {}
 
     def run(self, run: Run) -> None:
         """Write a run, unless it is there as it is."""
+        if self._logged.holds_only(run):
+            return
         entity = self._tracking.get_run(run.id)
         if run.source.snapshot is not None:
             entity.data.tags[SNAPSHOT_TAG] = run.source.snapshot
         digest = sha1(yaml.dump(run.to_document()).encode(), usedforsecurity=False).hexdigest()
         experiment_id = self._experiment(entity.info.experiment_id)
         points = read_metrics(self._workspace, run.id) if run.metrics else []
-        outgoing = OutgoingRun(entity, points, digest, lambda folder: self._place(run, folder))
+        outgoing = OutgoingRun(entity, points, digest, self._files.of_run(run.id, self._logged.folders(run)))
         before = self._target.find(outgoing)
         if before is not None and before[1] is None:
             self._report.count("runs", "clash")
@@ -111,7 +113,16 @@ class _Export:
             self._report.count("runs", "new" if before is None else "updated")
             for each in lost:
                 self._report.miss(each.kind, f"{run.id}: {each.what}", each.why)
-        self._sources[run.id] = there, str(self._there.get_run(there).info.artifact_uri)
+        self._runs[run.id] = there
+        self._roots[run.id] = str(self._there.get_run(there).info.artifact_uri)
+
+    def logged_models(self, runs: Sequence[Run], *, with_deleted: bool) -> None:
+        """Write the logged models of some runs, all of which have been written; and which run made and used which."""
+        for run in runs:
+            self._logged.put(run, self._experiment, self._runs, with_deleted=with_deleted)
+        for run in runs:
+            if run.id in self._runs:
+                self._logged.link(run, self._runs[run.id], self._there)
 
     def empty_experiments(self) -> None:
         """Write the experiments that no run has brought, but for `Default`, which is there from the start."""
@@ -121,15 +132,22 @@ class _Export:
 
     def models(self) -> None:
         """Write the registered models."""
-        from runstone.exports.mlflow.registry import Registry
+        from runstone.exports.mlflow.registry import OutgoingVersion, Registry
 
-        registry = Registry(self._target.uri, self._report)
+        registry = Registry(self._target, self._report)
+        sources = {(v.name, v.version): self._source(v) for v in list_versions(self._workspace.repo)}
         versions = defaultdict(list)
         for version in _pages(self._registry.search_model_versions):
-            versions[version.name].append(version)
+            run_id, source = self._runs.get(str(version.run_id)), sources[version.name, int(version.version)]
+            versions[version.name].append(OutgoingVersion(version, source, run_id))
         for model in _pages(self._registry.search_registered_models):
-            found = sorted(versions[model.name], key=lambda version: int(version.version))
-            registry.put_model(model, found, self._sources)
+            registry.put_model(model, sorted(versions[model.name], key=lambda each: each.number))
+
+    def _source(self, version: ModelVersion) -> str | None:
+        """Where the files of a version are there; None if they are not."""
+        logged = self._logged.source(version.run_id, version.path)
+        root = self._roots.get(version.run_id)
+        return logged if logged is not None or root is None else f"{root}/{version.path}"
 
     def _experiment(self, experiment_id: str) -> str:
         found = self._experiments.get(experiment_id)
@@ -144,31 +162,6 @@ class _Export:
         from mlflow.tracking import MlflowClient
 
         return MlflowClient(self._target.uri, self._target.uri)
-
-    def _place(self, run: Run, folder: Path) -> list[Lost]:
-        """Copy the artifacts of a run; those that neither the cache nor a remote has are told."""
-        if not self._with_artifacts:
-            return []
-        entries = read_artifacts(self._workspace, run.id)
-        missing = self._missing(entries)
-        folder.mkdir(parents=True, exist_ok=True)
-        here = [entry for entry in entries if entry.md5 not in missing]
-        self._workspace.artifacts.fetch(here, folder)
-        return [
-            Lost("artifact", entry.path, "its bytes are not here: `runstone artifacts pull`")
-            for entry in entries
-            if entry.md5 in missing
-        ]
-
-    def _missing(self, entries: list[Descriptor]) -> set[str]:
-        cache = self._workspace.artifacts.cache
-        absent = {entry.md5 for entry in entries if not cache.has(entry.md5)}
-        if absent:
-            try:
-                self._workspace.artifacts.pull(sorted(absent))
-            except RunstoneError:
-                return {digest for digest in absent if not cache.has(digest)}
-        return {digest for digest in absent if not cache.has(digest)}
 
 
 def _pages(search: Callable[..., Any]) -> Iterator[Any]:

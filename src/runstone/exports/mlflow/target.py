@@ -17,7 +17,12 @@ DIGEST_TAG = "runstone.exported"
 ID_TAG = "runstone.run_id"
 """Keeps the id of a run that has another one there."""
 
+MODEL_ID_TAG = "runstone.model_id"
+"""Keeps the id of a logged model that has another one there."""
+
+_LONGEST_MODEL_ID = 36
 _FILE_STORE = "MLFLOW_ALLOW_FILE_STORE"
+_RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 _match_id = re.compile(r"[0-9a-f]{32}").fullmatch
 _match_url = re.compile(r"https?://", re.IGNORECASE).match
 _match_database = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?://", re.IGNORECASE).match
@@ -59,12 +64,49 @@ class OutgoingRun(NamedTuple):
         return tags | {DIGEST_TAG: self.digest, ID_TAG: self.run.info.run_id}
 
 
+class OutgoingModel(NamedTuple):
+    """One of MLflow 3's logged models on its way.
+
+    Attributes:
+        model: MLflow's entity of it.
+        source_run_id: The run there that made it, if one did.
+        points: What was measured of it, by runs as they are named there.
+        is_deleted: Whether it is deleted here.
+        digest: Changes whenever anything of it does.
+        place_files: Copies its files into a folder; tells which are not to be had.
+    """
+
+    model: Any
+    source_run_id: str | None
+    points: Sequence[Any]
+    is_deleted: bool
+    digest: str
+    place_files: Callable[[Path], Sequence[Lost]]
+
+    @property
+    def id_there(self) -> str:
+        """Its id in a store that keeps ids: its own, if MLflow has room for it."""
+        model_id: str = self.model.model_id
+        is_short = len(model_id) <= _LONGEST_MODEL_ID
+        return model_id if is_short else f"m-{md5(model_id.encode(), usedforsecurity=False).hexdigest()}"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Its tags there."""
+        tags: dict[str, str] = dict(self.model.tags or {})
+        return tags | {DIGEST_TAG: self.digest, MODEL_ID_TAG: self.model.model_id}
+
+
 class Target(Protocol):
     """A store to export to."""
 
     @property
     def uri(self) -> str:
         """As MLflow's clients are given it."""
+
+    @property
+    def takes_models(self) -> bool:
+        """Whether it has a place for logged models, as MLflow has from 3 on."""
 
     def experiment(self, experiment: Any) -> tuple[str, bool]:
         """The id there of an experiment of this name, and whether it had to be made."""
@@ -74,6 +116,18 @@ class Target(Protocol):
 
     def put(self, outgoing: OutgoingRun, experiment_id: str, before: str | None) -> tuple[str, list[Lost]]:
         """Write a run, in place of `before`; returns its id there and what was lost."""
+
+    def find_model(self, outgoing: OutgoingModel) -> tuple[str, str | None] | None:
+        """The id there of a logged model that was exported before, and its digest; None for it if it was not."""
+
+    def put_model(self, outgoing: OutgoingModel, experiment_id: str, before: str | None) -> tuple[str, list[Lost]]:
+        """Write a logged model, in place of `before`; returns its id there and what was lost."""
+
+    def model_uri(self, experiment_id: str, model_id: str) -> str:
+        """Where the files of a logged model are; both ids are those there."""
+
+    def set_created(self, name: str, version: int | None, time: int) -> None:
+        """Say when a registered model, or a version of it, was made, where the store lets this be said."""
 
     def settle(self) -> None:
         """Do what has to wait until all runs are there."""
@@ -104,7 +158,8 @@ def opened(uri: str, artifacts: Path | None = None) -> Iterator[Target]:
     if _match_url(uri):
         from runstone.exports.mlflow.server import Server
 
-        target = Server(uri)
+        with _environment({_RETRIES: "0"}):  # whether one answers is seen at once
+            target = Server(uri)
     elif _match_database(uri):
         from runstone.exports.mlflow.database import Database
 
@@ -117,7 +172,7 @@ def opened(uri: str, artifacts: Path | None = None) -> Iterator[Target]:
     else:
         from runstone.exports.mlflow.folder import Folder
 
-        target = Folder(Path(uri.removeprefix("file://").removeprefix("file:")).absolute())
+        target = Folder(Path(uri.removeprefix("file://").removeprefix("file:")).resolve())
     # Newer ones open no folder without the first, and look for logged models where the second says, or in a database
     # that they make in the current folder.
     with _environment({_FILE_STORE: "true", "MLFLOW_TRACKING_URI": target.uri}):
