@@ -133,6 +133,7 @@ def test_two_clients_lose_nothing(begin: Callable[..., Server], tmp_path: Path) 
     assert len(runs) <= len(subjects) <= len(runs) + 5  # the experiment is a commit, too; a metric is none
 
 
+@pytest.mark.timeout(900)
 def test_a_killed_worker_loses_nothing_it_acknowledged(begin: Callable[..., Server], tmp_path: Path) -> None:
     """One of two workers is killed while a client logs: what it said was done is done, and the others go on."""
     server = begin("--workers", "2")
@@ -145,7 +146,7 @@ def test_a_killed_worker_loses_nothing_it_acknowledged(begin: Callable[..., Serv
 
     def goes_on() -> bool:
         begun = step()
-        until(lambda: step() >= begun + 20, 60)
+        until(lambda: step() >= begun + 20, 180)  # on a busy machine MLflow itself is long in beginning
         return step() >= begun + 20
 
     until(lambda: len(server.workers()) == 2)
