@@ -180,6 +180,24 @@ def test_a_signal_ends_all_and_commits_what_waits(begin: Callable[..., Server], 
         log(server, run, "loss", 0.25, 1)
 
 
+def test_nothing_is_left_of_a_server_that_is_killed(begin: Callable[..., Server], tmp_path: Path) -> None:
+    """Its workers end, too, so that the next one can have its port; what it had taken is there."""
+    first = begin()
+    run = new_run(first)
+    log(first, run, "loss", 0.5)
+    until(lambda: len(first.workers()) == 2)
+    workers = first.workers()
+    assert -signal.SIGKILL == first.stop(signal.SIGKILL)
+    until(lambda: not any(map(is_alive, workers)))
+    assert [] == [pid for pid in workers if is_alive(pid)]
+    second = begin("--port", first.address.rpartition(":")[2])
+    assert first.address == second.address
+    log(second, run, "loss", 0.25, 1)
+    end(second, run)
+    assert 0 == second.stop()
+    assert [("loss", 0, 0.5), ("loss", 1, 0.25)] == points_of(tmp_path / "repo", run)
+
+
 def is_alive(pid: int) -> bool:
     """Whether a process is there, and no zombie."""
     try:
@@ -298,7 +316,8 @@ def test_security_options(git_repo: Path) -> None:
     """Names and origins are handed on where MLflow knows them, and refused by its version where it does not."""
     settings = Settings(allowed_hosts="a.example", cors_allowed_origins="https://b.example")
     line = command(Repository.open(git_repo), settings, 5000)
-    assert ["--allowed-hosts", "a.example", "--cors-allowed-origins", "https://b.example"] == line[-4:]
+    assert ["--allowed-hosts", "--cors-allowed-origins", "https://b.example"] == [line[-4], *line[-2:]]
+    assert {"a.example", "localhost:*", "127.0.0.1"} < set(line[-3].split(","))
     if not compat.is_since((3, 5)):
         done = run_cli("server", "--port", "0", "--allowed-hosts", "a.example", cwd=git_repo)
         assert 2 == done.returncode
@@ -313,6 +332,22 @@ def test_the_security_of_mlflow_is_on(begin: Callable[..., Server]) -> None:
     port = int(server.address.rpartition(":")[2])
     assert 403 == status_of(port, "evil.example.org")
     assert 200 == status_of(port, "runs.example.org")
+    assert 200 == status_of(port, f"127.0.0.1:{port}")
+
+
+def test_accounts_of_mlflow_are_not_in_the_work_tree(tmp_path: Path) -> None:
+    """There they would come into the next run's snapshot; who has no account is refused, and who has one is not."""
+    pytest.importorskip("flask_wtf", reason="MLflow's accounts need it")
+    env = {"MLFLOW_AUTH_ADMIN_PASSWORD": "correct horse battery", "MLFLOW_FLASK_SERVER_SECRET_KEY": "staple"}
+    repo = make_repository(tmp_path / "repo")
+    with serving(repo, "--workers", "1", "--", "--app-name", "basic-auth", env=env) as server:
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            server.ask("/api/2.0/mlflow/registered-models/search")
+        server.env |= {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": "correct horse battery"}
+        server.run_client("import mlflow\nwith mlflow.start_run(): mlflow.log_metric('loss', 0.5)\nprint('null')")
+    assert "" == git("status", "--porcelain", cwd=repo)
+    assert [repo / ".git" / "runstone" / "server" / "basic_auth.db"] == list(tmp_path.rglob("basic_auth.db"))
+    assert ["FINISHED"] == [run.status for run in Client(repo).search_runs(["0"])]
 
 
 def status_of(port: int, host: str) -> int:

@@ -82,7 +82,7 @@ def server(
     and synced once more.
 
     Whoever reaches the server may read and change all of it. Let it listen at 127.0.0.1, and put a proxy before it
-    that asks who is there: see "Authentication" in Runstone's README.
+    that asks who is there: see "A server for a team" in Runstone's README.
     """
     from runstone.cli.output import clean, hint
     from runstone.mlflow_plugin.server import Settings, serve

@@ -5,6 +5,7 @@ now and then, and the repository is kept in sync with its git remote: what fails
 never ends the server.
 """
 
+import configparser
 import importlib.util
 import os
 import signal
@@ -15,9 +16,10 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.resources import files
 from types import FrameType
 from typing import Any
 from urllib.parse import quote
@@ -33,8 +35,14 @@ from runstone.tracking.workspace import Workspace
 _OURS = {"--backend-store-uri", "--registry-store-uri", "--default-artifact-root", "--artifacts-destination"}
 _OURS |= {"--host", "-h", "--port", "-p", "--workers", "-w", "--read-replica-backend-store-uri", "--artifacts-only"}
 _SECURITY_SINCE = (3, 5)
+_THIS_MACHINE = tuple(f"{host}{port}" for host in ("localhost", "127.0.0.1", "[::1]") for port in ("", ":*"))
+"""Names that clients on this machine may always use, as they may where nothing is said; no web site can have them."""
+
 _GRACE_S = 30.0
 """Seconds for the child's processes to end by themselves."""
+
+_GUARD = 'read -r _ || { kill -s TERM -- "-$1"; sleep "$2"; kill -s KILL -- "-$1"; }'
+"""A shell that waits for a word, or for whoever could say one to be gone."""
 
 _OFF = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_ENABLE_AI_GATEWAY": "false"}
 """What of MLflow needs a database: its UI does not offer it then. Whoever sets the variables is heeded."""
@@ -52,7 +60,8 @@ class Settings:
         remote: Which one; see `transport.find_remote`.
         sync_every_s: Seconds between syncs.
         idle_s: Seconds after which what a live run has logged is committed, if nobody writes to it.
-        allowed_hosts: The names that clients may call the server by; MLflow's own default if not given.
+        allowed_hosts: The names that clients may call the server by, beside this machine's own; MLflow's own default if
+            not given.
         cors_allowed_origins: The web sites whose pages may ask it; MLflow's own default if not given.
         further: Further options of `mlflow server`, as they stand.
     """
@@ -96,7 +105,7 @@ def serve(workspace: Workspace, settings: Settings, say: Say, ready: Callable[[s
         address, port = address_of(bound), bound.getsockname()[1]
     child = subprocess.Popen(
         command(workspace.repo, settings, port),
-        env={**_OFF, **_environment()},
+        env={**_OFF, **_accounts(workspace.repo, settings.further), **_environment()},
         stdin=subprocess.DEVNULL,
         start_new_session=os.name == "posix",  # so that its workers can be told to end, whoever is told first
     )
@@ -107,8 +116,9 @@ def serve(workspace: Workspace, settings: Settings, say: Say, ready: Callable[[s
     with _Asked(child, stopping) as asked:
         threading.Thread(target=_announce, args=(address, ready, child), daemon=True).start()
         beside.start()
-        code = child.wait()
-        _end_group(child)
+        with _guarded(child):
+            code = child.wait()
+            _end_group(child)
         stopping.set()
         beside.join()
         upkeep.commit_all()
@@ -152,7 +162,7 @@ def command(repo: Repository, settings: Settings, port: int) -> list[str]:
     line += ["--default-artifact-root", "mlflow-artifacts:/"]
     line += ["--host", settings.host, "--port", str(port), "--workers", str(settings.workers)]
     if settings.allowed_hosts is not None:
-        line += ["--allowed-hosts", settings.allowed_hosts]
+        line += ["--allowed-hosts", ",".join([settings.allowed_hosts, *_THIS_MACHINE])]
     if settings.cors_allowed_origins is not None:
         line += ["--cors-allowed-origins", settings.cors_allowed_origins]
     return [*line, *settings.further]
@@ -184,6 +194,28 @@ class _Asked:
                 raise KeyboardInterrupt
             return
         _signal_group(self._child, signal.SIGKILL if again and os.name == "posix" else signal.SIGTERM)
+
+
+@contextmanager
+def _guarded(child: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """While this is the context, should this process be killed, the child and its workers are told to end.
+
+    They would hold the port, and nobody would commit or sync what they record.
+    """
+    if os.name != "posix":
+        yield
+        return
+    guard = subprocess.Popen(
+        ["/bin/sh", "-c", _GUARD, "sh", str(child.pid), f"{_GRACE_S:.0f}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for the one that it watches
+    )
+    try:
+        yield
+    finally:
+        guard.communicate(b"\n")
 
 
 def _signal_group(child: "subprocess.Popen[bytes]", number: int) -> None:
@@ -224,6 +256,21 @@ def _announce(address: str, ready: Callable[[str], None], child: "subprocess.Pop
             time.sleep(0.1)
     if child.poll() is None:
         ready(address)
+
+
+def _accounts(repo: Repository, further: Sequence[str]) -> dict[str, str]:
+    """What has MLflow keep its accounts in the git directory: its own place is the current folder: a work tree."""
+    if "basic-auth" not in [word.removeprefix("--app-name=") for word in further]:
+        return {}
+    folder = repo.writable_state("server")
+    config = configparser.RawConfigParser()
+    config.read_string(files("mlflow.server.auth").joinpath("basic_auth.ini").read_text(encoding="utf-8"))
+    database = f"sqlite:///{folder / 'basic_auth.db'}"
+    config["mlflow"]["database_uri"] = database.replace("%", "%%")  # as MLflow reads it
+    path = folder / "basic_auth.ini"
+    with path.open("w", encoding="utf-8") as file:
+        config.write(file)
+    return {"MLFLOW_AUTH_CONFIG_PATH": str(path)}
 
 
 def _environment() -> dict[str, str]:
