@@ -21,6 +21,7 @@ from runstone.errors import RunstoneError
 
 if TYPE_CHECKING:
     from runstone.cli.session import Session
+    from runstone.records.model import ModelReference
     from runstone.records.run import Run
 
 _FILES_SHOWN = 20
@@ -78,7 +79,7 @@ def print_run(session: "Session", run: "Run") -> None:
         emit([Column("name"), Column("role"), Column("digest"), Column("path")], rows_, "table")
     if run.models:
         heading("models")
-        models = [(each.path, ", ".join(each.flavors), each.size, each.digest) for each in run.models]
+        models = [(each.path, _flavors_of(each), each.size, each.digest) for each in run.models]
         emit([Column("path"), Column("flavors"), Column("size", "size"), Column("digest")], models, "table")
     _print_list("left out of the snapshot", [f"{each.get('path')}: {each.get('reason')}" for each in source.left_out])
     _print_list("conflicts", run.conflicts)
@@ -94,6 +95,13 @@ def print_run(session: "Session", run: "Run") -> None:
     if note:
         heading("notes")
         click.echo(clean(note.rstrip(), keep="\n\t"))
+
+
+def _flavors_of(model: "ModelReference") -> str:
+    """What can load a model; of one of MLflow's that has none since its files never came, that."""
+    logged = model.extra.get("logged_model")
+    status = logged.get("status") if isinstance(logged, Mapping) else None
+    return ", ".join(model.flavors) or (f"({str(status).lower()})" if status in ("FAILED", "PENDING") else "")
 
 
 def _print_map(title: str, values: Mapping[str, Any]) -> None:
