@@ -188,7 +188,7 @@ def test_nothing_is_left_of_a_server_that_is_killed(begin: Callable[..., Server]
     until(lambda: len(first.workers()) == 2)
     workers = first.workers()
     assert -signal.SIGKILL == first.stop(signal.SIGKILL)
-    until(lambda: not any(map(is_alive, workers)))
+    until(lambda: not any(map(is_alive, workers)), 90)
     assert [] == [pid for pid in workers if is_alive(pid)]
     second = begin("--port", first.address.rpartition(":")[2])
     assert first.address == second.address
