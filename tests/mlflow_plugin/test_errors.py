@@ -13,6 +13,12 @@ class Odd(RunstoneError):
     error_code = "NO_SUCH_CODE"
 
 
+class Broken(RunstoneError):
+    """An error with a code that MLflow's server answers with 500."""
+
+    error_code = "INVALID_STATE"
+
+
 class Part(SpeaksMlflow):
     """A part of a store."""
 
@@ -52,9 +58,10 @@ def test_other_errors_pass() -> None:
         Part().break_down()
 
 
-def test_a_code_that_mlflow_lacks_is_internal() -> None:
-    """MLflow refuses to make an error of a code it does not know."""
-    assert ["INTERNAL_ERROR", "INTERNAL_ERROR"] == [to_mlflow(e("x")).error_code for e in (Odd, RunstoneError)]
+def test_no_error_has_clients_of_a_server_ask_again() -> None:
+    """A code that MLflow does not know, or answers with 5xx, would have them try for minutes, and lose the words."""
+    assert ["BAD_REQUEST"] * 3 == [to_mlflow(e("x")).error_code for e in (Odd, Broken, RunstoneError)]
+    assert {400} == {to_mlflow(e("x")).get_http_status_code() for e in (Odd, Broken, RunstoneError)}
 
 
 def test_a_method_is_translated_once() -> None:

@@ -33,6 +33,8 @@ class RepositoryMoved(RunstoneError):
 class ReadOnlyRepository(RunstoneError):
     """The repository cannot be written to."""
 
+    error_code = "PERMISSION_DENIED"
+
     def __init__(self, path: Path, why: str) -> None:
         self.path, self.why = path, why
         super().__init__(

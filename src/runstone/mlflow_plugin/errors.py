@@ -5,8 +5,8 @@ from functools import wraps
 from inspect import isfunction
 from typing import Any, TypeVar
 
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, ErrorCode
+from mlflow.exceptions import ERROR_CODE_TO_HTTP_STATUS, MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST, ErrorCode
 
 from runstone.errors import RunstoneError
 
@@ -31,9 +31,13 @@ def speak_mlflow(cls: C) -> C:
 
 
 def to_mlflow(error: RunstoneError) -> MlflowException:
-    """The error as MLflow would raise it: the same words, and the code that the class names."""
-    known = error.error_code in ErrorCode.keys()  # noqa: SIM118  # an enum of protobuf, not a dictionary
-    return MlflowException(str(error), error_code=ErrorCode.Value(error.error_code) if known else INTERNAL_ERROR)
+    """The error as MLflow would raise it: the same words, and the code that the class names.
+
+    What a server answers with 5xx its clients ask for again, two minutes long, and then say that they did, and not what
+    was wrong. None of our errors goes away by that, so one whose code means 5xx is a BAD_REQUEST there.
+    """
+    is_told = ERROR_CODE_TO_HTTP_STATUS.get(error.error_code, 500) < 500
+    return MlflowException(str(error), error_code=ErrorCode.Value(error.error_code) if is_told else BAD_REQUEST)
 
 
 def _translated(method: Callable[..., Any]) -> Callable[..., Any]:
