@@ -1,12 +1,15 @@
 """Runs are shared: bytes first, then the branch, then git tags; nothing is lost, doubled or overwritten."""
 
+import hashlib
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runstone.artifacts.descriptor import Descriptor
 from runstone.client import Client
 from runstone.errors import (
     ArtifactsNotShared,
@@ -16,10 +19,12 @@ from runstone.errors import (
     RemoteUnreachable,
     UsageError,
 )
+from runstone.records.model import ModelReference
 from runstone.registry.removal.gc import collect, plan
 from runstone.registry.removal.removable import Wanted
 from runstone.registry.version import register_version
-from runstone.tracking import edit
+from runstone.tracking import edit, shared
+from runstone.tracking.experiment import ensure_experiment
 from runstone.tracking.mend import mend
 from runstone.tracking.once import Logged, record_run
 from runstone.tracking.push import pull_runs, push_runs
@@ -200,6 +205,35 @@ def test_model_versions_follow_their_runs(team: Team) -> None:
     assert ["churn@v1"] == share(bob).versions_received
     assert "one" == Client(bob).get_model_version("churn", 1).run_id
     assert Synced("origin") == share(bob) == share(ann)
+
+
+@pytest.mark.dvc
+@pytest.mark.parametrize("how", ["sync", "sync without git", "push"])
+def test_a_version_of_a_run_that_went_on_is_whole_for_others(team: Team, how: str) -> None:
+    """What the run held when it was registered, before there was a remote, is in no record that came after."""
+    ann = team.folder / "ann"
+    git("remote", "remove", "origin", cwd=ann)
+    workspace = Workspace.open(ann)
+    run = shared.begin(workspace, ensure_experiment(workspace.repo, "late"), captured=False)
+    with shared.edit(workspace, run.id) as change:
+        change.add_artifacts([Descriptor("m/a.txt", 1, workspace.artifacts.cache.add_bytes(b"a"))])
+        digest, size = workspace.artifacts.folder_digest([Descriptor("a.txt", 1, hashlib.md5(b"a").hexdigest())])
+        change.put_model(ModelReference("m", ("files",), f"md5:{digest}", size))
+    shared.checkpoint(workspace, run.id)
+    version = register_version(workspace, "early", RunUri(run.id, "m"))
+    with shared.edit(workspace, run.id) as change:
+        change.add_artifacts([Descriptor("later.txt", 1, workspace.artifacts.cache.add_bytes(b"b"))])
+        change.end("FINISHED")
+    shared.flush(workspace)
+    if how == "push":
+        push_runs(workspace, [run.id])
+    if how == "sync without git":
+        sync(workspace)
+    git("remote", "add", "origin", team.remote, cwd=ann)
+    if how == "sync":
+        share(ann)
+    held = git("show", f"early@v1:{version.record}/artifacts.dvc", cwd=ann)
+    assert all(team.has(digest) for digest in re.findall(r"[0-9a-f]{32}\.dir", held))
 
 
 @pytest.mark.dvc

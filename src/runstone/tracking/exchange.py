@@ -237,7 +237,7 @@ class Exchange:
         tags = self._reached(tags, self._tip)
         if not tags:
             return
-        self._store({tag.body.run: [tag.body.digest.removeprefix("md5:")] for tag in tags if tag.body is not None})
+        self._store(pushing.version_digests(repo, tags))
         wanted = {f"refs/tags/{tag.name}": tag.oid for tag in tags}
         results: dict[str, transport.Pushed] = {}
         for start in range(0, len(wanted), _TAGS_A_PUSH):

@@ -9,12 +9,15 @@ from runstone.artifacts.config import public_remotes
 from runstone.artifacts.descriptor import DIR, check_digest
 from runstone.artifacts.pointer import parse_pointer
 from runstone.errors import InvalidName, RemoteFailed
+from runstone.git.repository import Repository
 from runstone.git.runs import layout
 from runstone.git.runs.branch import DVC_CONFIG, Draft, read_runs, update_runs
 from runstone.git.runs.join import UNREADABLE
 from runstone.names import encode_component
 from runstone.records.run import Run
+from runstone.tracking import version_tags
 from runstone.tracking.read import need_recorded
+from runstone.tracking.version_tags import VersionTag
 from runstone.tracking.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -35,7 +38,10 @@ def push_runs(
         RemoteNotConfigured: There is no remote.
         RemoteFailed: The remote did not take it; what had arrived stays there.
     """
+    run_ids = list(run_ids)
     digests = _folder_digests(workspace, run_ids)
+    versions = version_digests(workspace.repo, version_tags.all_here(workspace.repo))
+    digests += [digest for run_id in run_ids for digest in versions.get(run_id, ())]
     publish_remote(workspace)
     chosen = workspace.artifacts.need_remote(remote)
     need_used_folder(workspace, chosen)
@@ -130,6 +136,21 @@ def model_digests(draft: Draft, folder: str) -> list[str]:
     has_artifacts = draft.find(f"{folder}/{layout.ARTIFACTS}") is not None
     recorded = draft.run(folder) if has_artifacts else None
     return [] if recorded is None else _valid_digests(recorded.run)
+
+
+def version_digests(repo: Repository, tags: Iterable[VersionTag]) -> dict[str, list[str]]:
+    """What model versions hold: run → digests of the folders that its record had when each was made.
+
+    A run that was registered while it went on has kept more since, and the folder of then is in no newer record.
+    """
+    found: dict[str, list[str]] = {}
+    for tag in tags:
+        if tag.body is not None:
+            digests = found.setdefault(tag.body.run, [])
+            digests.append(tag.body.digest.removeprefix("md5:"))
+            with suppress(*UNREADABLE):
+                digests += digests_in(Draft(repo, tag.commit), tag.body.record)
+    return found
 
 
 def _valid_digests(run: Run) -> list[str]:

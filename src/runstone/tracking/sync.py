@@ -10,6 +10,7 @@ from runstone.git.repository import Repository
 from runstone.git.runs.branch import Draft
 from runstone.git.stream import Progress
 from runstone.tracking import push as pushing
+from runstone.tracking import version_tags
 from runstone.tracking.autosync import failure_file
 from runstone.tracking.exchange import Exchange, labelled, private_refs, run_folders
 from runstone.tracking.exchange import Synced as Synced
@@ -107,6 +108,9 @@ def _without_git(workspace: Workspace, *, send: bool, artifacts: bool, progress:
     if send and artifacts and tip is not None and tip != stored:
         draft = Draft(repo, tip)
         digests = [digest for folder in run_folders(repo, stored, tip) for digest in pushing.digests_in(draft, folder)]
+        fresh = version_tags.on_line(repo, tip) - (version_tags.on_line(repo, stored) if stored else set())
+        tags = [tag for tag in version_tags.all_here(repo) if tag.commit in fresh]
+        digests += [digest for found in pushing.version_digests(repo, tags).values() for digest in found]
         pushing.need_used_folder(workspace, remote)
         moved = remote.push(digests, store.cache, labelled("artifacts", progress))
         done.objects, done.size = moved.count, moved.size

@@ -119,6 +119,11 @@ def diverged(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
     return sorted(name for name, oid in _annotated(there).items() if here.get(name, oid) != oid)
 
 
+def all_here(repo: Repository) -> list[VersionTag]:
+    """The version tags here."""
+    return unsent(repo, {}, local(repo))
+
+
 def unsent(repo: Repository, there: Mapping[str, str], here: Mapping[str, str]) -> list[VersionTag]:
     """The version tags here of which the remote has none of the name."""
     found = (_read(repo, name, _TAGS + name) for name in sorted(here) if _TAGS + name not in there)
