@@ -15,14 +15,13 @@ from runstone.tracking import experiment as experiments
 from runstone.tracking import run as runs
 from runstone.tracking.ids import is_made_up
 from runstone.tracking.read import is_taken
-from runstone.tracking.run import ActiveRun
+from runstone.tracking.run import RUN_VARIABLE, ActiveRun
 from runstone.tracking.workspace import Workspace, repository_path
 
 if TYPE_CHECKING:  # imported where it is used: what only loads a model needs none
     from runstone.client import Client
 
 REPO_VARIABLE = "RUNSTONE_REPO"
-RUN_VARIABLE = "RUNSTONE_RUN_ID"
 EXPERIMENT_NAME_VARIABLE = "RUNSTONE_EXPERIMENT_NAME"
 EXPERIMENT_ID_VARIABLE = "RUNSTONE_EXPERIMENT_ID"
 

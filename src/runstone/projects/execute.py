@@ -28,7 +28,7 @@ from runstone.records.run import Environment
 from runstone.tracking.command import Place
 from runstone.tracking.environment import REQUIREMENTS_FILE, platform
 from runstone.tracking.experiment import DEFAULT, ensure_experiment
-from runstone.tracking.run import RERUN_VARIABLE, ActiveRun, need_clean, start_run
+from runstone.tracking.run import RERUN_VARIABLE, RUN_VARIABLE, ActiveRun, need_clean, start_run
 from runstone.tracking.workspace import Workspace
 
 STDOUT, STDERR = "logs/stdout.txt", "logs/stderr.txt"
@@ -214,7 +214,7 @@ def _child_environment(base: Mapping[str, str], active: ActiveRun, experiment: s
     """What the command sees: a script that uses Runstone joins the run, and Python prints into a pipe at once."""
     repo = active.workspace.repo
     env = {key: value for key, value in base.items() if key != RERUN_VARIABLE}
-    env["RUNSTONE_RUN_ID"] = active.id
+    env[RUN_VARIABLE] = active.id
     env["RUNSTONE_EXPERIMENT_NAME"] = experiment
     env["RUNSTONE_REPO"] = str(repo.work_tree or repo.git_dir)
     env["PYTHONUNBUFFERED"] = env.get("PYTHONUNBUFFERED") or "1"

@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 from secrets import token_hex
 from shlex import quote
 from time import time
+from urllib.parse import quote as quote_url
 
 from runstone.errors import EnvironmentNotBuilt, ExperimentNotFound, RerunNotFound, RerunRefused
 from runstone.projects.arguments import is_python, python_script
@@ -22,12 +23,15 @@ from runstone.projects.execute import Label, given_params, run_command, split_ar
 from runstone.projects.subject import find_subject
 from runstone.records.run import Run
 from runstone.tracking.experiment import get_experiment
-from runstone.tracking.run import RERUN_VARIABLE
+from runstone.tracking.run import RERUN_VARIABLE, RUN_VARIABLE
 from runstone.tracking.script import OUTSIDE
 from runstone.tracking.secrets import REDACTED
 from runstone.tracking.workspace import Workspace
 
-_OWN_VARIABLES = ("RUNSTONE_RUN_ID", "RUNSTONE_REPO", "RUNSTONE_EXPERIMENT_ID", "RUNSTONE_EXPERIMENT_NAME")
+_OWN_VARIABLES = (RUN_VARIABLE, "RUNSTONE_REPO", "RUNSTONE_EXPERIMENT_ID", "RUNSTONE_EXPERIMENT_NAME")
+_MLFLOW_VARIABLES = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_REGISTRY_URI")
+_MLFLOW_TAG = "mlflow.source.type"
+"""MLflow's fluent API gives it to every run that it begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +209,10 @@ def _is_logged_by_hand(command: Sequence[str]) -> bool:
 def _environment(workspace: Workspace, plan: Plan, made: Checkout) -> dict[str, str]:
     env = {key: value for key, value in os.environ.items() if key not in _OWN_VARIABLES}
     env[RERUN_VARIABLE] = plan.run.id
-    env["RUNSTONE_EXPERIMENT_NAME"] = _experiment(workspace, plan.run)
+    env["RUNSTONE_EXPERIMENT_NAME"] = experiment = _experiment(workspace, plan.run)
+    if _MLFLOW_TAG in plan.run.tags:  # it was tracked through MLflow, which is to find the checkout's repository
+        env = {key: value for key, value in env.items() if key not in _MLFLOW_VARIABLES}
+        env |= {"MLFLOW_TRACKING_URI": f"runstone:{quote_url(str(made.path))}", "MLFLOW_EXPERIMENT_NAME": experiment}
     paths = _python_paths(workspace.repo.work_tree, made)
     env.pop("PYTHONPATH", None)
     if paths:

@@ -32,6 +32,9 @@ PARENT_TAG = "mlflow.parentRunId"
 CLEAN_VARIABLE = "RUNSTONE_REQUIRE_CLEAN"
 _ON, _OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
+RUN_VARIABLE = "RUNSTONE_RUN_ID"
+"""Names the run that a process belongs to; `runstone run` sets it."""
+
 RERUN_VARIABLE = "RUNSTONE_RERUN_OF"
 """Names the run that the runs of this process repeat; `runstone rerun` sets it."""
 
@@ -105,7 +108,7 @@ def start_run(
         user=capture_user(),
         started=started,
         parent=names.check_run_id(parent) if parent is not None else None,
-        rerun_of=_rerun_of(rerun_of, parent),
+        rerun_of=repeated_by(parent, rerun_of),
     )
     code = code or need_clean(workspace, require_clean)
     active = _open(workspace, begun, {"role": journal.START}, command=command, cwd=cwd, read=capture, code=code)
@@ -159,7 +162,12 @@ def join_run(workspace: Workspace, run_id: str) -> ActiveRun:
     return _open(workspace, recorded.run, {"role": journal.JOIN, "folder": recorded.folder}, captured=False)
 
 
-def _rerun_of(given: str | None, parent: str | None) -> str | None:
+def repeated_by(parent: str | None, given: str | None = None) -> str | None:
+    """The run that a new one repeats: the given one; for one that is nested in none, else what RUNSTONE_RERUN_OF says.
+
+    Raises:
+        InvalidName: It is no run's id.
+    """
     repeated = given or (os.environ.get(RERUN_VARIABLE) if parent is None else None)
     return names.check_run_id(repeated) if repeated else None
 

@@ -5,6 +5,7 @@ it ends, or nothing. What is added to a run that has ended waits a moment, so th
 """
 
 import atexit
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
@@ -54,7 +55,8 @@ def begin(
         user: Who runs it; whoever this process belongs to, if not given.
         tags: Tags to begin with; the parent is among them.
         start_time: Unix milliseconds; now if not given.
-        captured: Whether this process's code and environment are the run's.
+        captured: Whether this process's code and environment are the run's. Then it is nested in the run that
+            RUNSTONE_RUN_ID names, if that goes on, and repeats the one that RUNSTONE_RERUN_OF names.
         owned: Whether the run is cut short when this process dies.
         commit: The commit of its code, where that is told and not captured.
 
@@ -68,7 +70,7 @@ def begin(
         WorkTreeDirty: A clean work tree is required, and it is not.
     """
     from runstone.tracking.environment import capture_user
-    from runstone.tracking.run import need_clean
+    from runstone.tracking.run import RUN_VARIABLE, need_clean, repeated_by
 
     code = need_clean(workspace) if captured else None
     started = int(time() * 1000) if start_time is None else values.time_value("start_time", start_time, is_date=True)
@@ -76,6 +78,9 @@ def begin(
         raise RunExists(run_id)
     tags = dict(tags or {})
     parent = tags.pop(PARENT_TAG, None)
+    around = os.environ.get(RUN_VARIABLE) if captured and parent is None else None
+    if around is not None and around in live.list_live(workspace.repo):
+        parent = around
     name = names.check_name("run name", name or tags.pop(RUN_NAME_TAG, None) or ids.new_run_name())
     tags.pop(RUN_NAME_TAG, None)
     begun = Run(
@@ -87,6 +92,7 @@ def begin(
         user=user if user is not None else capture_user(),
         started=started,
         parent=names.check_run_id(str(parent)) if parent is not None else None,
+        rerun_of=repeated_by(parent) if captured else None,
     )
     events = RunTexts(workspace, begun).tag_events(tags)
     if not captured:
