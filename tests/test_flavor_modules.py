@@ -217,3 +217,13 @@ def test_a_model_is_saved_to_a_folder_and_loaded(tmp_path: Path, flavor: str) ->
     module.save_model(model, tmp_path / "m", metadata={"team": "growth"})
     loaded = module.load_model(str(tmp_path / "m"), allow_pickle=flavor == "statsmodels")
     assert type(model) is type(loaded)
+
+
+@pytest.mark.parametrize("module", ["runstone", "runstone.sklearn", "runstone.xgboost"])
+def test_autologging_is_told_where_it_is(module: str) -> None:
+    """Code that was written for MLflow asks for it; of another name it is only said that it is not there."""
+    found = import_module(module)
+    with pytest.raises(AttributeError, match=r"no attribute 'autolog'.*MLFLOW_TRACKING_URI=runstone:\."):
+        found.autolog()
+    with pytest.raises(AttributeError, match=r"no attribute 'autolgo'$"):
+        found.autolgo()

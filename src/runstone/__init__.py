@@ -6,7 +6,6 @@ so that little starts fast.
 """
 
 from importlib import import_module
-from sys import modules
 from typing import TYPE_CHECKING, Any
 
 from runstone._version import __version__ as __version__
@@ -113,7 +112,9 @@ def __getattr__(name: str) -> Any:
         return value
     if name in _SUBMODULES:
         return import_module(f"runstone.{name}")
-    raise AttributeError(f"module 'runstone' has no attribute {name!r}", name=name, obj=modules[__name__])
+    from runstone.flavors.absent import absent
+
+    return absent(__name__)(name)
 
 
 def __dir__() -> list[str]:

@@ -3,9 +3,10 @@
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from runstone.flavors import catboost as flavor
+from runstone.flavors.absent import absent
 from runstone.flavors.environment import defaults
 from runstone.flavors.protocol import LogArguments, SaveArguments, SaveOptions
 from runstone.models import ModelInfo, load_trusted, log_folder
@@ -17,6 +18,9 @@ __all__ = [
     "log_model",
     "save_model",
 ]
+
+if not TYPE_CHECKING:  # to which every name would then seem to be there
+    __getattr__ = absent(__name__)
 
 get_default_pip_requirements, get_default_conda_env = defaults("catboost")
 

@@ -10,11 +10,12 @@ from dataclasses import replace
 from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from runstone.errors import InvalidModelFolder, UsageError
 from runstone.flavors import environment, mlmodel, own_loader, python_function
 from runstone.flavors import pyfunc as flavor
+from runstone.flavors.absent import absent
 from runstone.flavors.context import PythonModelContext as PythonModelContext
 from runstone.flavors.from_code import read_config
 from runstone.flavors.mlmodel import MLmodel as MLmodel
@@ -36,6 +37,9 @@ __all__ = [
     "save_model",
     "spark_udf",
 ]
+
+if not TYPE_CHECKING:  # to which every name would then seem to be there
+    __getattr__ = absent(__name__)
 
 _Path = str | PathLike[str]
 _Config = Mapping[str, Any] | str | PathLike[str] | None

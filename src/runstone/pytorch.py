@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from runstone import fluent
 from runstone.flavors import pytorch as flavor
 from runstone.flavors import state_dict as weights
+from runstone.flavors.absent import absent
 from runstone.flavors.environment import defaults
 from runstone.flavors.protocol import LogArguments, SaveArguments, SaveOptions
 from runstone.models import ModelInfo, load_trusted, local_copy, log_folder
@@ -24,6 +25,9 @@ __all__ = [
     "save_model",
     "save_state_dict",
 ]
+
+if not TYPE_CHECKING:  # to which every name would then seem to be there
+    __getattr__ = absent(__name__)
 
 get_default_pip_requirements, get_default_conda_env = defaults("torch", "cloudpickle")
 

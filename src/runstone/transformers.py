@@ -4,13 +4,17 @@ from collections.abc import Mapping
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from runstone.flavors import transformers as flavor
+from runstone.flavors.absent import absent
 from runstone.flavors.protocol import LogArguments, SaveArguments, SaveOptions
 from runstone.models import ModelInfo, load_trusted, log_folder
 
 __all__ = ["load_model", "log_model", "save_model"]
+
+if not TYPE_CHECKING:  # to which every name would then seem to be there
+    __getattr__ = absent(__name__)
 
 
 def save_model(

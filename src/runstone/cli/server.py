@@ -110,7 +110,10 @@ def server(
             hint("MLflow refuses clients that call this machine by a name, unless told of it: `--allowed-hosts NAME`")
         sys.stdout.flush()
 
-    ctx.exit(serve(workspace, settings, hint, ready))
+    def say(text: str) -> None:
+        click.secho(clean(text, keep="\n"), dim=True, err=True)  # what git says has lines
+
+    ctx.exit(serve(workspace, settings, say, ready))
 
 
 def _configured(workspace: "Workspace") -> str:
