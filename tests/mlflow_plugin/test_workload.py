@@ -257,7 +257,7 @@ with mlflow.start_run():
 def test_server_hands_artifacts_through(folder: Path, tmp_path: Path) -> None:
     """A client that has no git logs and loads artifacts and a model by MLflow's server; the repository has them."""
     (tmp_path / "client").mkdir()
-    with started(folder, "server", "--backend-store-uri", "runstone:.", "--artifacts-destination", "runstone:.") as url:
+    with started(folder, "server", "--backend-store-uri", "runstone:.") as url:
         (tmp_path / "client" / "train.py").write_text(
             BEGIN
             + f"""
@@ -280,6 +280,23 @@ for each in (info.model_uri, f"{{uri}}/model", "models:/iris/1"):
     assert ("model", ("sklearn", "python_function"), "FINISHED") == (model.path, model.flavors, run.status)
     assert {"texts/hello.txt", "model/MLmodel"} <= set(paths(folder, run.id))
     assert model.digest == Client(folder).get_model_version("iris", 1).digest
+    check_clean(folder)
+
+
+def test_mlflows_pages_show_the_artifacts_of_the_repository(folder: Path) -> None:
+    """`mlflow ui` on a repository finds what was logged without it; what is logged through it is beside that."""
+    client = Client(folder)
+    run_id = client.create_run(client.create_experiment("pages")).info.run_id
+    client.log_text(run_id, "hello", "texts/hello.txt")
+    client.set_terminated(run_id)
+    with started(folder, "ui", "--backend-store-uri", "runstone:.") as url:
+        place = f"{url}/api/2.0/mlflow-artifacts/artifacts/pages-0000/{run_id}/artifacts/texts/more.txt"
+        put = urllib.request.Request(place, b"more", method="PUT")
+        with urllib.request.urlopen(put, timeout=30):  # the first thing that this server is asked
+            pass
+        with urllib.request.urlopen(f"{url}/get-artifact?run_uuid={run_id}&path=texts/hello.txt", timeout=30) as answer:
+            assert b"hello" == answer.read()
+    assert ["texts/hello.txt", "texts/more.txt"] == sorted(paths(folder, run_id))
     check_clean(folder)
 
 

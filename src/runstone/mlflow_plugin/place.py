@@ -15,6 +15,8 @@ from runstone.tracking.workspace import Workspace
 SCHEMES = ("runstone", "runstone+file")
 MARK = "/@/"
 _SERVER_VARIABLE = "_MLFLOW_SERVER_FILE_STORE"
+_DESTINATION_VARIABLE = "_MLFLOW_SERVER_ARTIFACT_DESTINATION"
+_DEFAULT_DESTINATION = "./mlartifacts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,17 @@ class Place:
 def is_server() -> bool:
     """Whether this process is one of MLflow's server, which speaks for clients elsewhere."""
     return _SERVER_VARIABLE in os.environ
+
+
+def keep_artifacts_here() -> None:
+    """Have MLflow's server keep artifacts in the repository that it tracks to, unless it was told another place.
+
+    By itself it would put them into a folder `mlartifacts`, apart from their runs, and find none of those that are in
+    the repository. What it was told is in the environment of each of its processes, read when it is first needed.
+    """
+    store = os.environ.get(_SERVER_VARIABLE, "")
+    if store.partition(":")[0] in SCHEMES and os.environ.get(_DESTINATION_VARIABLE) == _DEFAULT_DESTINATION:
+        os.environ[_DESTINATION_VARIABLE] = store
 
 
 def store_place(store_uri: str, artifact_root: str | None = None) -> Place:
