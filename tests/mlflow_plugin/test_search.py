@@ -1,12 +1,16 @@
 """Searches through the plug-in find what MLflow's SQL store finds, in its order, or are refused with its codes."""
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus, RunTag, ViewType
+from mlflow.exceptions import MlflowException
 
 from runstone.mlflow_plugin import compat
+from runstone.mlflow_plugin.registry import RegistryStore
 from tests.mlflow_plugin.both import Both, search
 
 pytestmark = pytest.mark.mlflow
@@ -247,6 +251,41 @@ def test_odd_pages_are_refused(options: dict[str, Any], filled: Both) -> None:
     """Sizes that are none, or beyond MLflow's limit, and tokens that no search gave."""
     (found,) = filled.do(search("exp", "", **options))
     assert "INVALID_PARAMETER_VALUE" == found
+
+
+# Base64 of `[]`, of `null`, of an offset of -5 and of one that SQLite has no number for; and what is no Base64.
+FORGED = ["W10=", "bnVsbA==", "eyJvZmZzZXQiOiAtNX0=", "eyJvZmZzZXQiOiAxZTMwfQ==", "é", "a"]
+FORGED += ["eyJvZmZzZXQiOiAxMDAwMDAwMDAwMDAwMDAwMDAwMDAwMH0="]
+
+
+@pytest.mark.parametrize("token", FORGED)
+def test_a_token_that_nobody_gave_is_refused(token: str, filled: Both, folder: Path) -> None:
+    """Also one that MLflow's own reader of tokens breaks down on, by every search that has pages."""
+    store, registry = filled.ours.store, RegistryStore(f"runstone:{folder}")
+    run_id = filled.ours.ids["Alpha"]
+    calls: list[Callable[[], Any]] = [
+        lambda: store._search_runs(["0"], "", ViewType.ACTIVE_ONLY, 5, [], token),
+        lambda: store.search_experiments(page_token=token),
+        lambda: store.get_metric_history(run_id, "loss", 5, token),
+        lambda: registry.search_registered_models(page_token=token),
+        lambda: registry.search_model_versions(page_token=token),
+    ]
+    if IS_NEW:
+        calls.append(lambda: store.search_logged_models(["0"], page_token=token))
+    codes = []
+    for call in calls:
+        with pytest.raises(MlflowException) as refused:
+            call()
+        codes.append(refused.value.error_code)
+    assert ["INVALID_PARAMETER_VALUE"] * len(calls) == codes
+
+
+def test_a_number_may_be_larger_than_those_of_sqlite(filled: Both) -> None:
+    """MLflow's SQL store breaks down on it; here it is compared as any other."""
+    side, huge = filled.ours, "9" * 30
+    assert [] == side.call(search("exp", f"start_time > {huge}"))[0]
+    assert sorted(RUNS) == sorted(side.call(search("exp", f"start_time < {huge}"))[0])
+    assert sorted(RUNS) == sorted(side.call(search("exp", f"start_time > -{huge}"))[0])
 
 
 def test_a_page_may_hold_all(filled: Both) -> None:

@@ -26,7 +26,7 @@ from runstone.mlflow_plugin.entities import (
     theirs,
 )
 from runstone.mlflow_plugin.errors import SpeaksMlflow
-from runstone.mlflow_plugin.search import check_experiment_filter, check_max_results
+from runstone.mlflow_plugin.search import check_experiment_filter, check_max_results, page_offset
 from runstone.records.experiment import Experiment
 from runstone.tracking.experiment import ensure_experiment, set_experiment_tags
 
@@ -60,6 +60,7 @@ class ExperimentStore(SpeaksMlflow):
     ) -> PagedList[MlflowExperiment]:
         """A page of the experiments that meet a filter of MLflow's language."""
         check_max_results(max_results)
+        page_offset(page_token)
         check_experiment_filter(filter_string)
         stages = set(LifecycleStage.view_type_to_stages(view_type))
         found = [experiment_entity(row, self._place) for row in self._rows()]

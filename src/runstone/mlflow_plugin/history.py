@@ -14,6 +14,7 @@ from mlflow.utils.search_utils import SearchUtils
 from runstone.errors import RunNotFound
 from runstone.mlflow_plugin.entities import shown_value
 from runstone.mlflow_plugin.errors import SpeaksMlflow
+from runstone.mlflow_plugin.search import page_offset
 from runstone.tracking.read import read_metrics
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class HistoryStore(SpeaksMlflow):
         self, run_id: str, metric_key: str, max_results: int | None = None, page_token: str | None = None
     ) -> PagedList[Metric]:
         """The points of a metric by time, step and value; none of a metric, or a run, that there is not."""
-        offset = SearchUtils.parse_start_offset_from_page_token(page_token)
+        offset = page_offset(page_token)
         points = self._history_of(run_id, metric_key)
         end = len(points) if max_results is None else offset + max_results
         token = SearchUtils.create_page_token(end) if end < len(points) else None

@@ -140,7 +140,10 @@ def parse(
         )
     offset = 0
     if page_token:
-        token = Token.decode(page_token)
+        try:
+            token = Token.decode(page_token)
+        except (ValueError, TypeError, AttributeError):  # what is no token at all MLflow reads no further
+            raise MlflowException.invalid_parameter_value(f"Invalid page token: {page_token!r:.80}") from None
         token.validate(experiment_ids, filter_string, order_by)
         offset = token.offset
     limit = max_results or _MAX_RESULTS

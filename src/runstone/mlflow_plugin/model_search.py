@@ -18,6 +18,7 @@ from mlflow.store.model_registry import (
 from mlflow.utils.search_utils import SearchModelUtils, SearchModelVersionUtils, SearchUtils
 
 from runstone.mlflow_plugin.model_entities import PROMPT_TAG, is_prompt
+from runstone.mlflow_plugin.search import page_offset
 
 Clause = dict[str, Any]
 T = TypeVar("T")
@@ -42,7 +43,7 @@ def search_models(
     _refuse_twice(orders, order_by)
     for clause in clauses:
         _check_model_clause(clause)
-    offset = SearchUtils.parse_start_offset_from_page_token(page_token)
+    offset = page_offset(page_token)
     clauses, wants_prompts = _split_prompts(clauses)
     found = [
         model
@@ -66,7 +67,7 @@ def search_versions(
     clauses = [_checked(clause) for clause in SearchModelVersionUtils.parse_search_filter(filter_string)]
     orders = [_order_of_versions(each) for each in order_by or _VERSION_ORDER]
     _refuse_twice(orders, order_by)
-    offset = SearchUtils.parse_start_offset_from_page_token(page_token)
+    offset = page_offset(page_token)
     clauses, wants_prompts = _split_prompts(clauses)
     every = list(versions)
     prompts = set() if wants_prompts else {each.name for each in every if is_prompt(each._tags)}

@@ -22,7 +22,7 @@ from runstone.mlflow_plugin import place as places
 from runstone.mlflow_plugin.entities import NAME_TAG, NOTE_TAG, PARENT_TAG, info_entity, ours, run_entity
 from runstone.mlflow_plugin.history import HistoryStore
 from runstone.mlflow_plugin.log import LogStore
-from runstone.mlflow_plugin.search import check_max_results, run_filter, run_orders
+from runstone.mlflow_plugin.search import check_max_results, page_offset, run_filter, run_orders
 from runstone.records.document import parse_time
 from runstone.tracking import shared
 from runstone.tracking.edit import set_status
@@ -91,7 +91,7 @@ class RunStore(LogStore, HistoryStore):
         check_max_results(max_results, allow_null=True)
         condition = run_filter(filter_string, self._place)
         orders = run_orders(order_by, self._place)
-        offset = SearchUtils.parse_start_offset_from_page_token(page_token)
+        offset = page_offset(page_token)
         self._notice_dead_runs()
         repo = self._workspace.repo
         rows = search_rows(

@@ -25,6 +25,8 @@ _ATTRIBUTES: dict[str, Kind] = {
     "start_time": "time",
     "end_time": "time",
 }
+_HUGE = 2**63
+"""The first number that SQLite has no integer for."""
 _IS_MADE_BY_USER = Comparison(Field("tag", MADE_FOR_MODEL, "text"), "NULL", False, ())
 
 
@@ -42,6 +44,17 @@ def check_max_results(max_results: int | None, *, allow_null: bool = False) -> N
             f"Invalid value {max_results} for parameter 'max_results' supplied. It must be {problem}",
             INVALID_PARAMETER_VALUE,
         )
+
+
+def page_offset(page_token: str | None) -> int:
+    """Where a page begins. What is no token is refused, also where MLflow's own reader of them breaks down."""
+    try:
+        offset = int(SearchUtils.parse_start_offset_from_page_token(page_token))
+    except (ValueError, TypeError, AttributeError):
+        offset = -1
+    if not 0 <= offset < _HUGE:
+        raise MlflowException(f"Invalid page token: {page_token!r:.80}", INVALID_PARAMETER_VALUE)
+    return offset
 
 
 def check_experiment_filter(filter_string: str | None) -> None:
@@ -85,7 +98,7 @@ def _condition(clause: dict[str, Any], place: Place) -> Filter:
     type_, key, operator, value = _clause(clause)
     key = SearchUtils.translate_key_alias(key)
     _check_operator(type_, key, operator)
-    if type_ == "metric":
+    if type_ == "metric" or (isinstance(value, int) and not -_HUGE < value < _HUGE):
         value = float(value)
     negated = operator == "!=" or operator.startswith("NOT ") or operator == "IS NOT NULL"
     plain = {"!=": "=", "IS NULL": "NULL", "IS NOT NULL": "NULL"}.get(operator, operator.removeprefix("NOT "))
