@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from runstone.errors import DiskFull
+from runstone.errors import DiskFull, ReadOnlyRepository
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -122,6 +122,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.EROFS:
+            raise ReadOnlyRepository(path, error.strerror or str(error)) from error
         if error.errno in _NO_ROOM:
             raise DiskFull(path, error.strerror or str(error)) from error
         raise
