@@ -36,6 +36,33 @@ def test_update_only_from_where_it_was(git_repo: Path) -> None:
     check_clean(git_repo)
 
 
+def test_refs_that_were_packed_twice_in_a_second_are_read_anew(git_repo: Path) -> None:
+    """A git that runs on takes a file of the same second, size and inode for what it has read; nothing is moved by it.
+
+    Source: `stat_validity_check` of git, as it is built without USE_NSEC.
+    """
+    repo = Repository.open(git_repo)
+    first, second, third = (commit(repo, text) for text in ("first", "second", "third"))
+    repo.refs.update([RefUpdate(REF, first, None)])
+    git("pack-refs", "--all", "--prune", cwd=git_repo)
+    packed = git_repo / ".git" / "packed-refs"
+    known = packed.read_text()
+    for _ in range(20):
+        packed.write_text(known)
+        before = int(packed.stat().st_ctime)
+        assert first == repo.refs.read(REF)
+        with pytest.raises(RefMoved):  # so that git has read it
+            repo.refs.update([RefUpdate(REF, third, second)])
+        packed.write_text(known.replace(first, second))  # the same inode and size
+        if before == int(packed.stat().st_ctime):
+            break
+    with pytest.raises(RefMoved):
+        repo.refs.update([RefUpdate(REF, third, first)])
+    assert second == repo.refs.read(REF)
+    repo.refs.update([RefUpdate(REF, third, second)])
+    assert third == git("rev-parse", REF, cwd=git_repo)
+
+
 def test_update_all_or_none(git_repo: Path) -> None:
     """If one of two moves is refused, the other is not made."""
     repo = Repository.open(git_repo)

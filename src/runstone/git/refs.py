@@ -3,6 +3,7 @@
 git itself writes them (`update-ref --stdin`), so packed refs, reftable, hooks and the reflog stay git's business.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,11 +35,15 @@ class Refs:
         # A branch's past can be found again, in a bare repository too. But `git gc` stumbles over the log of a tag.
         self._branches = Conversation([*command, "--create-reflog", "--stdin"], cwd=git_dir)
         self._others = Conversation([*command, "--stdin"], cwd=git_dir)
+        self._packed = self._look_of_packed()
 
     def read(self, ref: str) -> str | None:
         """The commit a ref leads to, or None. `ref` is full: `refs/heads/runs`."""
         oid = self._loose(ref)
-        return oid if oid is not None and self._objects.knows_commit(oid) else self._objects.resolve(ref)
+        if oid is not None and self._objects.knows_commit(oid):
+            return oid
+        self._notice_packing()
+        return self._objects.resolve(ref)
 
     def _loose(self, ref: str) -> str | None:
         """What a ref's own file names, where it has one: a tip is asked for again and again, and has mostly not moved.
@@ -82,6 +87,7 @@ class Refs:
         for update in updates:
             if re.search(r"[\x00-\x20\x7f]", update.ref):
                 raise RefBlocked(update.ref, "the name of a ref holds no spaces and no control characters")
+        self._notice_packing()
         logged = self._log.write([(u.ref, u.new, u.old) for u in updates], journals)
         zero = self._objects.zero
         lines = [f"update {u.ref} {u.new or zero} {u.old or zero}\n" for u in updates]
@@ -101,6 +107,26 @@ class Refs:
         """End the writing processes."""
         self._branches.close()
         self._others.close()
+
+    def _notice_packing(self) -> None:
+        """Have git read the packed refs anew, if they were written since.
+
+        A git that runs on keeps what it read of them, and tells a new file from that by its seconds, size and inode
+        (`stat_validity_check`). Where refs are packed twice in a second, all of these may be the same: then it would
+        move a ref from where it was before, and what others had recorded since would be lost.
+        """
+        packed = self._look_of_packed()
+        if packed != self._packed:
+            self._packed = packed
+            self.close()
+            self._objects.close()
+
+    def _look_of_packed(self) -> tuple[int, ...] | None:
+        try:
+            found = os.stat(f"{self._common_dir}/packed-refs")  # noqa: PTH116  # a Path costs more than the call
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
     def _explain(self, update: RefUpdate, failure: GitFailed) -> Exception:
         text = failure.stderr or f"git ended with {failure.code} without a word"
