@@ -18,6 +18,13 @@ from runstone.records.metric import Metric
 from runstone.tracking.workspace import Workspace
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow's client makes `mlflow.db` in the current folder where it looks for a model by itself."""
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+
+
 @pytest.fixture
 def filled(git_repo: Path, tmp_path: Path) -> Workspace:
     """Three runs of two experiments, one of them deleted; a model with two versions, a gap, an alias and a stage."""
