@@ -24,7 +24,8 @@ from runstone.exports.mlflow.store import export_to_mlflow  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """MLflow makes its database without a word, and opens folders."""
+    """MLflow makes its database without a word, and opens folders; no other test has set a store."""
+    mlflow.set_tracking_uri(None)
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
@@ -281,10 +282,15 @@ def logged(git_repo: Path, tmp_path: Path) -> tuple[Workspace, dict[str, str]]:
 
 
 def test_logged_models_are_there_with_their_ids(
-    logged: tuple[Workspace, dict[str, str]], uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    logged: tuple[Workspace, dict[str, str]], uri: str, tmp_path: Path
 ) -> None:
-    """With what they are, who made and who measured them, their files, and the versions that were made from them."""
+    """With what they are, who made and who measured them, their files, and the versions that were made from them.
+
+    Whatever store this process tracks to.
+    """
     workspace, ids = logged
+    here_before = f"sqlite:///{tmp_path}/other.db"
+    mlflow.set_tracking_uri(here_before)
     first = export_to_mlflow(workspace, uri, Choice(with_deleted=True))
     assert (True, {"new": 2}, {"new": 3}) == (first.is_whole, first.carried["runs"], first.carried["logged models"])
     theirs, here = open_client(uri), open_client(f"runstone+file://{workspace.repo.work_tree}")
@@ -321,11 +327,10 @@ def test_logged_models_are_there_with_their_ids(
         (version.source, version.run_id)
         for version in sorted(theirs.search_model_versions("name = 'net'"), key=lambda v: int(v.version))
     ]
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri if "://" in uri else f"file://{uri}")
-    from mlflow.artifacts import download_artifacts
-
+    assert here_before == mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri if "://" in uri else f"file://{uri}")
     for number in (1, 2):
-        got = download_artifacts(f"models:/net/{number}", dst_path=str(tmp_path / f"got-{number}"))
+        got = mlflow.artifacts.download_artifacts(f"models:/net/{number}", dst_path=str(tmp_path / f"got-{number}"))
         assert (Path(got) / "MLmodel").is_file()
     again = export_to_mlflow(workspace, uri, Choice(with_deleted=True))
     assert ({"same": 3}, {"same": 2}) == (again.carried["logged models"], again.carried["versions"])

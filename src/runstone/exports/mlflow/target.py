@@ -22,6 +22,7 @@ MODEL_ID_TAG = "runstone.model_id"
 
 _LONGEST_MODEL_ID = 36
 _FILE_STORE = "MLFLOW_ALLOW_FILE_STORE"
+_URI = "MLFLOW_TRACKING_URI"
 _RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 _match_id = re.compile(r"[0-9a-f]{32}").fullmatch
 _match_url = re.compile(r"https?://", re.IGNORECASE).match
@@ -173,9 +174,11 @@ def opened(uri: str, artifacts: Path | None = None) -> Iterator[Target]:
         from runstone.exports.mlflow.folder import Folder
 
         target = Folder(Path(uri.removeprefix("file://").removeprefix("file:")).resolve())
-    # Newer ones open no folder without the first, and look for logged models where the second says, or in a database
-    # that they make in the current folder.
-    with _environment({_FILE_STORE: "true", "MLFLOW_TRACKING_URI": target.uri}):
+    from mlflow.tracking._tracking_service.utils import _use_tracking_uri
+
+    # Newer ones open no folder without the variable. For logged models they look in the store that is set in this
+    # process, else in the one that is in the environment, else in a database that they make in the current folder.
+    with _environment({_FILE_STORE: "true", _URI: target.uri}), _use_tracking_uri(target.uri):
         try:
             yield target
         finally:
@@ -192,6 +195,6 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
     finally:
         for name, value in before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value
