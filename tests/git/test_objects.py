@@ -174,6 +174,7 @@ def test_alternates_are_read(git_repo: Path, tmp_path: Path) -> None:
 
 def test_shared_repository_modes(git_repo: Path) -> None:
     """With `core.sharedRepository=group` the group can read each object and write into each folder made."""
+    git("gc", "-q", "--prune=now", cwd=git_repo)  # no folder is there yet that git made before it was shared
     git("config", "core.sharedRepository", "group", cwd=git_repo)
     before = os.umask(0o077)
     try:
