@@ -1,6 +1,7 @@
 """`runstone run` and `runstone rerun` of programs that track through MLflow."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_a_run_that_mlflow_tracked_is_repeated(folder: Path, tmp_path: Path) -> 
 def test_a_run_within_a_command_is_nested_in_the_commands(folder: Path) -> None:
     """`runstone run` records the command, MLflow what is in it."""
     (folder / "train.py").write_text(TRAIN)
-    done = run_cli("run", "--name", "around", "--", "python", "train.py", cwd=folder, env=ENVIRONMENT)
+    done = run_cli("run", "--name", "around", "--", sys.executable, "train.py", cwd=folder, env=ENVIRONMENT)
     assert 0 == done.returncode, done.stderr
     client = Client(folder)
     runs = {run.name: run for run in runs_of(client)}
