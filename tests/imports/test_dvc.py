@@ -265,9 +265,37 @@ def test_links_out_of_a_folder_are_not_followed(git_repo: Path, tmp_path: Path) 
     (folder / "plots" / "metrics" / "secret.tsv").symlink_to(tmp_path / "private.tsv")
     (folder / "plots" / "images").symlink_to(tmp_path)
     (folder / "picture.png").symlink_to(tmp_path / "private.tsv")
-    bring(git_repo, "dvc", folder)
+    bring(git_repo, "dvc", folder, code=1)
     (run,) = runs_of(git_repo).values()
     assert ({"loss"}, {}) == (set(run.metrics), files_of(git_repo, run))
+
+
+def test_links_and_pipes_in_a_folder_are_told(git_repo: Path, tmp_path: Path) -> None:
+    """What is left out of a folder for what it is, as a file that DVC links to its cache, is no silent loss."""
+    folder = tmp_path / "logs" / "live"
+    (folder / "plots" / "metrics").mkdir(parents=True)
+    (folder / "plots" / "metrics" / "loss.tsv").write_text("timestamp\tstep\tloss\n1700000000000\t0\t1.0\n")
+    (folder / "model.pt").symlink_to("/nowhere")
+    (folder / "etc").symlink_to("/etc")
+    os.mkfifo(folder / "pipe")
+    report = bring(git_repo, "dvc", tmp_path / "logs", code=1)
+    assert {f"run live: live/{name}" for name in ("etc", "model.pt", "pipe")} == set(missing(report, "artifact"))
+
+
+def test_impossible_times_and_names_stop_nothing(git_repo: Path, tmp_path: Path) -> None:
+    """A commit may say that it was made by bytes, in no possible year; the experiment comes, and so do the others."""
+    source = make_repository(tmp_path / "other")
+    base = git("rev-parse", "HEAD", cwd=source).strip()
+    tree = git("rev-parse", "HEAD^{tree}", cwd=source).strip()
+    for name, person in (("odd", b"\xff <> 99999999999999"), ("good", b"Kim <k@x> 1700000000")):
+        text = b"tree %b\nparent %b\nauthor %b +0000\ncommitter %b +0000\n\nm\n"
+        data = text % (tree.encode(), base.encode(), person, person)
+        command = ["git", "hash-object", "-t", "commit", "-w", "--stdin", "--literally"]
+        made = subprocess.run(command, cwd=source, input=data, capture_output=True, check=True).stdout.decode().strip()
+        git("update-ref", f"refs/exps/{base[:2]}/{base[2:]}/{name}", made, cwd=source)
+    report = bring(git_repo, "dvc", source, code=1)
+    assert {"odd": 0, "good": 1_700_000_000_000} == {name: run.started for name, run in runs_of(git_repo).items()}
+    assert 2 == len(missing(report, "time"))
 
 
 def test_a_hostile_experiment(git_repo: Path, tmp_path: Path) -> None:

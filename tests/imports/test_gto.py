@@ -279,6 +279,26 @@ def test_hostile_tags_and_paths(git_repo: Path, tmp_path: Path) -> None:
     assert {"nowhere a/b/c", "nowhere lost"} == set(missing(report, "stage"))
 
 
+def test_stages_that_differ_by_case_alone(git_repo: Path, tmp_path: Path) -> None:
+    """One of them becomes an alias, the other is told, and the versions come."""
+    source = make_repository(tmp_path / "source")
+    for number, name in enumerate(("churn@v1.0.0", "churn#blue#1", "churn#Blue#2")):
+        tag(source, name, number)
+    report = bring(git_repo, "gto", source, code=1)
+    assert ({"new": 1}, {"new": 1}) == (changes(report, "model versions"), changes(report, "aliases"))
+    assert 1 == len(missing(report, "stage"))
+
+
+def test_names_that_differ_by_case_alone(git_repo: Path, tmp_path: Path) -> None:
+    """One of them comes, and how many versions of the other are lost is told."""
+    source = make_repository(tmp_path / "source")
+    for number, name in enumerate(("Churn@v1.0.0", "churn@v1.0.0", "churn@v2.0.0")):
+        tag(source, name, number)
+    found = missing(bring(git_repo, "gto", source, code=1), "registered model")
+    assert ["churn"] == list(found)
+    assert found["churn"].endswith("Not here with it: 2 versions")
+
+
 @pytest.mark.parametrize("url", ["--upload-pack=touch made", "ext::sh -c 'touch made'", "file:///nowhere/at/all.git"])
 def test_a_url_is_no_command(git_repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """What looks like an option or a command of git's is not run, and what cannot be cloned is an error."""

@@ -237,6 +237,9 @@ def _bring_folder(intake: Intake, tree: FolderTree, folder: str, into: Experimen
         tags={"dvc.folder": folder or name},
     )
     start = f"{folder}/" if folder else ""
+    for path in tree.passed:
+        if path.startswith(start):
+            intake.not_carried("artifact", f"{told}: {path}", "it is a symbolic link, no file, or may not be read")
     files = [file._replace(path=file.path.removeprefix(start)) for file in live.files]
     intake.run(IncomingRun(run=run, origin="dvclive", points=_timed(live.points, started), artifacts=files))
 

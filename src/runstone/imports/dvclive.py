@@ -66,7 +66,7 @@ def read_live(tree: Tree, folder: str, refuse: Refusal) -> Live:
         if name in (SUMMARY, PARAMS) or (name.startswith(_TABLES) and name.endswith(".tsv")):
             data = tree.read(path)
             if data is None:
-                refuse(path, "it is too large")
+                refuse(path, "it is too large, or may not be read")
                 continue
             mark.update(f"{name}\0{len(data)}\0".encode("utf-8", "surrogateescape") + data)
             if name == PARAMS:

@@ -48,7 +48,12 @@ def to_ms(seconds: Any) -> int | None:
         found = round(float(seconds) * 1000)
     except (TypeError, ValueError, OverflowError):
         return None
-    return found if _FIRST_MS <= found <= _LAST_MS else None
+    return found if is_time(found) else None
+
+
+def is_time(time_ms: int) -> bool:
+    """Whether Unix milliseconds are of a year that a record can hold."""
+    return _FIRST_MS <= time_ms <= _LAST_MS
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from runstone.errors import GitFailed, ObjectMissing, RemoteUnreachable, RunstoneError
+from runstone.errors import GitFailed, InvalidName, ObjectMissing, RemoteUnreachable, RunstoneError
 from runstone.git.process import run_git
 from runstone.git.repository import Repository
 from runstone.git.stream import hide_credentials
@@ -21,6 +21,7 @@ from runstone.imports.intake import Intake
 from runstone.records.experiment import Experiment
 from runstone.records.model import ModelReference
 from runstone.records.run import Run, Source
+from runstone.tracking.shown import counted
 from runstone.tracking.source import remote_url
 
 ORIGIN = "gto"
@@ -62,7 +63,9 @@ def bring(
         try:
             carry_model(intake, artifact, described[artifact.name], wanted[artifact.name], stages or {})
         except RunstoneError as error:
-            intake.not_carried("registered model", artifact.name, str(error))
+            lost = f" Not here with it: {counted(len(artifact.versions), 'version')}"
+            why = f"{error}{lost if isinstance(error, InvalidName) else ''}"  # any other may come after some of them
+            intake.not_carried("registered model", artifact.name, why)
 
 
 @contextmanager

@@ -184,6 +184,8 @@ def _plan_moves(
             intake.not_carried("stage", f"{name} {stage}", why)
         else:
             try:
+                if known is None and number is not None:
+                    _refuse_twin(stage, (*state.aliases, *moves.aliases))
                 _move(moves, known, stage, number, former if was_so else None)
             except InvalidName as error:
                 step = f"Name the stage that it goes to: `--stage {in_quotes(f'{stage}=STAGE')}`"
@@ -212,6 +214,12 @@ def _is_free(state: ModelState, known: str | None, alias: str, number: int | Non
         return alias not in state.aliases
     is_placed = number is None or state.stage_of(number) != NO_STAGE or number in moves.stages
     return not is_placed and not state.stages.get(known)
+
+
+def _refuse_twin(alias: str, others: Iterable[str]) -> None:
+    for other in others:
+        if other != alias and other.casefold() == alias.casefold():
+            raise InvalidName("alias", alias, f"it differs from the alias {other!r} by case alone")
 
 
 def _move(moves: _Moves, known: str | None, stage: str, number: int | None, former: int | None) -> None:

@@ -61,6 +61,13 @@ class IncomingRun:
     requirements: str | None = None
 
 
+def unlisted(error: OSError, root: Path) -> tuple[str, str]:
+    """A folder below another one that `os.walk` cannot list, and why."""
+    path = Path(str(error.filename))
+    shown = path.relative_to(root) if path.is_relative_to(root) else path
+    return shown.as_posix(), f"it cannot be listed: {error.strerror}"
+
+
 def local_files(root: Path, refuse: Refusal) -> list[IncomingFile]:
     """The files below a folder, by path.
 
@@ -70,7 +77,12 @@ def local_files(root: Path, refuse: Refusal) -> list[IncomingFile]:
     """
     real = root.resolve()
     found: list[IncomingFile] = []
-    for folder, folders, files in os.walk(root):
+
+    def refuse_folder(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            refuse(*unlisted(error, root))
+
+    for folder, folders, files in os.walk(root, onerror=refuse_folder):
         folders.sort()
         for name in sorted(files + [each for each in folders if Path(folder, each).is_symlink()]):
             path = Path(folder, name)

@@ -20,6 +20,7 @@ from runstone.artifacts.descriptor import Descriptor, check_artifact_path
 from runstone.errors import InvalidModelFolder, InvalidName, InvalidValue, RunstoneError
 from runstone.flavors import mlmodel
 from runstone.git.runs import layout
+from runstone.imports.foreign import is_time
 from runstone.imports.incoming import IMPORTED, NO_DIGEST, IncomingFile, IncomingRun, Unavailable
 from runstone.imports.report import Report
 from runstone.records import yaml
@@ -171,7 +172,21 @@ def _clean(workspace: Workspace, run: Run, told: str, report: Report) -> Run:
     source = run.source
     if source.remote is not None:
         source = replace(source, remote=workspace.redactor.url(source.remote))
-    return replace(run, name=name, params=params, tags=tags, source=source, metrics={})
+    started, ended = _times(run, told, report)
+    user = run.user.encode("utf-8", "replace").decode()  # a commit may name its author in bytes that are not UTF-8
+    run = replace(run, name=name, user=user, started=started, ended=ended)
+    return replace(run, params=params, tags=tags, source=source, metrics={})
+
+
+def _times(run: Run, told: str, report: Report) -> tuple[int, int | None]:
+    """When a run began and ended; where one of them is of no possible year, it is the other."""
+    for name, time in (("start", run.started), ("end", run.ended)):
+        if time is not None and not is_time(time):
+            report.miss("time", f"{told}: its {name}", "it is not in the years 1 to 9999")
+    known = [time for time in (run.started, run.ended) if time is not None and is_time(time)]
+    if not known:
+        return 0, None if run.ended is None else 0
+    return known[0], None if run.ended is None else known[-1]
 
 
 def _text(workspace: Workspace, kind: str, text: str | None, told: str, report: Report) -> str | None:

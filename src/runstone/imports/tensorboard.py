@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from runstone.errors import MissingLibrary, RunstoneError
 from runstone.imports.foreign import derived_id
-from runstone.imports.incoming import IncomingFile, IncomingRun
+from runstone.imports.incoming import IncomingFile, IncomingRun, unlisted
 from runstone.imports.intake import Intake
 from runstone.imports.tensorboard_run import Gathered
 from runstone.records.experiment import Experiment
@@ -93,7 +93,7 @@ def _library() -> _Library:
 
 def _find(intake: Intake, path: Path) -> Iterator[tuple[Path, list[Path]]]:
     """The folders with event files, those above before those below, each with its files in TensorBoard's order."""
-    for folder, folders, names in os.walk(path):
+    for folder, folders, names in os.walk(path, onerror=lambda e: intake.not_carried("folder", *unlisted(e, path))):
         for each in list(folders):
             if Path(folder, each).is_symlink():
                 intake.not_carried("folder", str(Path(folder, each).relative_to(path)), "it is a symbolic link")
@@ -101,10 +101,12 @@ def _find(intake: Intake, path: Path) -> Iterator[tuple[Path, list[Path]]]:
         files = []
         for name in sorted(name for name in names if _MARK in name):
             file = Path(folder, name)
-            if stat.S_ISREG(file.lstat().st_mode):
+            if stat.S_ISREG(file.lstat().st_mode) and os.access(file, os.R_OK):
                 files.append(file)
             else:
-                intake.not_carried("file", str(file.relative_to(path)), "it is a symbolic link, or no file")
+                intake.not_carried(
+                    "file", str(file.relative_to(path)), "it is a symbolic link, no file, or may not be read"
+                )
         if files:
             yield Path(folder), files
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from runstone.git.repository import Repository
 from runstone.imports.foreign import MAX_FILE
-from runstone.imports.incoming import IncomingFile, Unavailable
+from runstone.imports.incoming import IncomingFile, Unavailable, unlisted
 
 _KEPT = 4096
 _LFS = b"version https://git-lfs.github.com/spec/"
@@ -103,6 +103,8 @@ class FolderTree:
     def __init__(self, root: Path) -> None:
         self.name = str(root)
         self.root = root
+        self.passed: list[str] = []
+        """Links, what is no file, and folders that cannot be listed; as far as `paths` was asked for."""
         self._paths: list[str] | None = None
 
     @property
@@ -110,13 +112,16 @@ class FolderTree:
         """See `Tree`."""
         if self._paths is None:
             self._paths = []
-            for folder, folders, files in os.walk(self.root):
+            for folder, folders, files in os.walk(self.root, onerror=self._unlisted):
                 folders[:] = sorted(name for name in folders if name not in _SKIPPED)
-                for name in sorted(files):
+                for name in sorted(files + [each for each in folders if Path(folder, each).is_symlink()]):
                     path = Path(folder, name)
-                    if stat.S_ISREG(path.lstat().st_mode):
-                        self._paths.append(path.relative_to(self.root).as_posix())
+                    known = self._paths if stat.S_ISREG(path.lstat().st_mode) else self.passed
+                    known.append(path.relative_to(self.root).as_posix())
         return self._paths
+
+    def _unlisted(self, error: OSError) -> None:
+        self.passed.append(unlisted(error, self.root)[0])
 
     def read(self, path: str) -> bytes | None:
         """See `Tree`."""

@@ -9,7 +9,7 @@ from typing import Any
 from runstone.errors import MissingLibrary, RunstoneError
 from runstone.git.objects import is_object_id
 from runstone.imports.foreign import MAX_FILE, derived_id, file_time, flatten, part
-from runstone.imports.incoming import IncomingRun
+from runstone.imports.incoming import IncomingRun, unlisted
 from runstone.imports.intake import Intake
 from runstone.imports.wandb_files import logged_files, run_files
 from runstone.imports.wandb_log import Log
@@ -79,13 +79,13 @@ def _find(intake: Intake, path: Path) -> Iterator[Path]:
         yield path
         return
     logs = []
-    for folder, folders, files in os.walk(path):
+    for folder, folders, files in os.walk(path, onerror=lambda e: intake.not_carried("folder", *unlisted(e, path))):
         folders[:] = [each for each in folders if each not in ("files", "logs", "tmp")]
         logs += [Path(folder, name) for name in files if name.startswith("run-") and name.endswith(".wandb")]
     seen: set[bytes] = set()
     for log in sorted(logs, key=lambda log: (log.parent.name.rpartition("run-")[2], str(log))):
-        if log.is_symlink() or not log.is_file():
-            intake.not_carried("run", log.name, "its log is a link, or no file")
+        if log.is_symlink() or not log.is_file() or not os.access(log, os.R_OK):
+            intake.not_carried("run", log.name, "its log is a link, no file, or may not be read")
             continue
         with log.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").digest()
