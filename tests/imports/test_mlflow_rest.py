@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlsplit
+from urllib.request import Request
 
 import pytest
 
 from runstone.client import Client
 from runstone.imports.intake import Intake
 from runstone.imports.mlflow.carry import Carrier
-from runstone.imports.mlflow.http import ServerFailed
+from runstone.imports.mlflow.http import ServerFailed, _Redirects
 from runstone.imports.mlflow.rest import RestSource
 from runstone.imports.report import Report
 from runstone.tracking.workspace import Workspace
@@ -246,3 +248,87 @@ def test_what_is_no_server(workspace: Workspace) -> None:
     """An address where nobody answers."""
     with pytest.raises(ServerFailed, match=r"The server http://127\.0\.0\.1:9 could not be asked: .*refused"):
         RestSource("http://127.0.0.1:9")
+
+
+class Moving(Old):
+    """A server on which a run begins between two pages, so that the first one is told again."""
+
+    def answer(self, path: str, values: dict[str, Any]) -> Any:
+        """See `Old`."""
+        answer = super().answer(path, values)
+        if path.endswith("/runs/search") and values.get("page_token"):
+            answer["runs"].insert(0, _run(FIRST, STARTED))
+        return answer
+
+
+class Garbled(Old):
+    """A server that answers with some things that are none."""
+
+    def answer(self, path: str, values: dict[str, Any]) -> Any:
+        """See `Old`."""
+        answer: Any = None if path.endswith("/model-versions/search") else super().answer(path, values)
+        match path.removeprefix(_API):
+            case "/runs/search":
+                answer["runs"] += [{"info": 5}, {"info": {"run_id": "x" * 32, "start_time": "soon"}, "data": [1]}]
+            case "/metrics/get-history":
+                answer["metrics"].append({"key": "m", "value": "much", "timestamp": "soon"})
+            case "/registered-models/list":
+                answer["registered_models"] += [{}, {"name": "D", "aliases": [{"alias": "x", "version": "q"}]}]
+            case "/model-versions/search":
+                answer = {
+                    "model_versions": [{}, {"version": "x"}, {"version": "9", "source": "http://169.254.169.254/"}]
+                }
+            case "/artifacts/list":
+                answer = {"files": [{"path": 5, "file_size": "x"}]}
+        return answer
+
+
+class Endless(Old):
+    """A server that tells again and again that there is more after one place."""
+
+    def answer(self, path: str, values: dict[str, Any]) -> Any:
+        """See `Old`."""
+        answer = super().answer(path, values)
+        return answer | {"next_page_token": "1"} if path.endswith("/runs/search") else answer
+
+
+@pytest.mark.parametrize("old", [Moving()])
+def test_a_run_that_is_told_twice_is_one(old: Old, workspace: Workspace, address: str) -> None:
+    """Runs that begin while pages are asked for move the others on; none of them comes under another id."""
+    report = bring(workspace, address)
+    assert ({"new": 2}, {}) == (report.carried["runs"], report.clashes)
+
+
+@pytest.mark.parametrize("old", [Endless()])
+def test_pages_without_end_are_refused(old: Old, workspace: Workspace, address: str) -> None:
+    """Rather than to take the first ones again, or for all that there are."""
+    with pytest.raises(ServerFailed, match="again and again"):
+        bring(workspace, address)
+
+
+@pytest.mark.parametrize("old", [Garbled()])
+def test_garbage_in_answers_costs_what_it_is_of(old: Old, workspace: Workspace, address: str) -> None:
+    """Runs, points, models and versions that are none are told, and the others come; no web address is asked."""
+    report = bring(workspace, address)
+    assert {FIRST, SECOND} <= {run.id for run in Client(workspace.repo.work_tree).search_runs()}
+    assert 3 == Client(workspace.repo.work_tree).get_run(FIRST).metrics["m"].count
+    told = {each.what: each.why for each in report.not_carried if each.is_loss}
+    wanted = {f"{'x' * 32}", f"{FIRST}: m", "Churn version x", "D", f"run {FIRST}: all files"}
+    assert set() == wanted - told.keys()
+    assert "an address in the web" in told["Churn version 9: http://169.254.169.254/"]
+
+
+def test_a_redirect_to_plain_http_is_refused() -> None:
+    """What is asked with would be sent for all to read."""
+    request = Request("https://mlflow.team.org/api")
+    handler = _Redirects()
+    with pytest.raises(HTTPError, match="name that server"):
+        handler.redirect_request(request, None, 302, "Found", {}, "http://mlflow.team.org/api")
+    assert handler.redirect_request(request, None, 302, "Found", {}, "https://mlflow.team.org/other") is not None
+
+
+def test_an_address_that_is_none_shows_no_password() -> None:
+    """A `/` in a password makes its first part a port, which Python's message quotes."""
+    with pytest.raises(ServerFailed, match="%2F") as raised:
+        RestSource("http://kim:sec/ret@127.0.0.1:1")
+    assert "sec" not in str(raised.value)

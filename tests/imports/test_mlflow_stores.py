@@ -76,6 +76,7 @@ def check_full(workspace: Workspace, made: Made, report: Report) -> None:
     assert old is not None
     assert "deleted" == old.lifecycle_stage
     first = client.get_run(ids["first"])
+    assert ("kim", "") == (first.user, client.get_run(ids["child"]).user)
     assert {"lr": 0.1, "depth": 3, "flag": True, "zip": "007", "kind": "forest"} == dict(first.params)
     assert ("first", STARTED, STARTED + 60000, "FINISHED") == (first.name, first.started, first.ended, first.status)
     assert "y" == first.tags["x"]

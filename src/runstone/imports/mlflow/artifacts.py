@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from runstone.imports.incoming import IncomingFile, Refusal, Unavailable, local_files
 
-_PROXIED = "mlflow-artifacts"
+_PROXIED, _WEB = "mlflow-artifacts", ("http", "https")
 _MAX_FILES = 1_000_000
 
 
@@ -38,23 +38,38 @@ class Artifacts:
         """
         if not uri:
             raise Unavailable("the store does not say where its files are")
-        parts = urlsplit(uri)
+        try:
+            parts, local = urlsplit(uri), local_path(uri)
+        except ValueError as error:
+            raise Unavailable(f"{uri!r} is no place of files: {error}") from error
         if parts.scheme == _PROXIED:
             return self._proxied(uri, parts.path, refuse)
-        local = local_path(uri)
         if local is None:
+            if parts.scheme in _WEB and not any(uri.startswith(f"{root.rstrip('/')}/") for root in self._roots):
+                raise Unavailable(not_asked(uri))
             return distant_files(uri, refuse)
+        if "\0" in str(local):
+            raise Unavailable(f"{uri!r} is no place of files")
         return local_files(self._find(local), refuse)
+
+    def check(self, folder: Path) -> Path:
+        """A folder, if it may be read, wherever links in its path lead.
+
+        Raises:
+            Unavailable: It may not; the message says what to do.
+        """
+        real = folder.resolve()
+        if any(real.is_relative_to(allowed) for allowed in self._folders):
+            return folder
+        raise Unavailable(
+            f"{real} is outside the store's folder. If you trust the store: `--artifact-root {real.parent}`"
+        )
 
     def _find(self, path: Path) -> Path:
         tried = [path] if path.is_absolute() or self._base is None else [self._base / path, path]
         for each in tried:
             if each.is_dir():
-                if any(each.resolve().is_relative_to(folder) for folder in self._folders):
-                    return each
-                raise Unavailable(
-                    f"{each} is outside the store's folder. If you trust the store: `--artifact-root {each.parent}`"
-                )
+                return self.check(each)
         found = self._moved(path) or self._never(path)
         if found is None:
             raise Unavailable(f"{path} is not here. If its files are elsewhere: `--artifact-root DIR`")
@@ -91,10 +106,20 @@ class Artifacts:
             if folder is None:
                 return distant_files(f"{root.rstrip('/')}/{inner}", refuse)
             if folder.joinpath(*inner.split("/")[:1]).is_dir():
-                return local_files(folder / inner, refuse)
+                return local_files(self.check(folder / inner), refuse)
         raise Unavailable(
             f"{uri} is kept by MLflow's server. Import from the server, or name its artifacts: `--artifact-root PATH`"
         )
+
+
+def not_asked(uri: str) -> str:
+    """Why a web address that a store names is left alone: MLflow sends it MLFLOW_TRACKING_TOKEN, whosever it is."""
+    return f"{uri} is an address in the web, which is asked only if you name it: `--artifact-root {uri}`"
+
+
+def local_folders(roots: Iterable[str]) -> list[Path]:
+    """Those of some places that are folders of this machine."""
+    return [path for path in map(local_path, roots) if path is not None]
 
 
 def local_path(uri: str) -> Path | None:

@@ -7,7 +7,8 @@ that made it; one that no run made gets a run of its own.
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,6 +38,8 @@ from runstone.records.scalar import typed
 NOTE_TAG, NAME_TAG, PARENT_TAG = "mlflow.note.content", "mlflow.runName", "mlflow.parentRunId"
 USER_TAG, CONTEXT_TAG = "mlflow.user", "mlflow.data.context"
 COMMIT_TAG, BRANCH_TAG, REMOTE_TAG = (f"mlflow.source.git.{name}" for name in ("commit", "branch", "repoURL"))
+_NOBODY = "unknown"
+"""What MLflow calls the user of a run that was made without one."""
 HOLDER_TAG = "runstone.loggedModelRun"
 """The tag of a run that exists only to hold a model; the MLflow plug-in's searches do not show it."""
 
@@ -129,11 +132,21 @@ class Carrier:
             own = by_run.pop(run.id, [])
             experiment, since = experiments[run.experiment_id], begun[run.experiment_id]
             self._running += run.status in ("RUNNING", "SCHEDULED") and not run.is_deleted
-            self.intake.run(self._incoming(run, experiment, since, own, measured.get(run.id, ())))
+            with self._telling(run.id):
+                self.intake.run(self._incoming(run, experiment, since, own, measured.get(run.id, ())))
         for orphans in by_run.values():  # of no run, or of one that is gone
             for model in orphans:
                 held = measured.get(holder_id(model), ())
-                self.intake.run(self._holder(model, experiments[model.experiment_id], held))
+                with self._telling(holder_id(model)):
+                    self.intake.run(self._holder(model, experiments[model.experiment_id], held))
+
+    @contextmanager
+    def _telling(self, run_id: str) -> Iterator[None]:
+        """Within it, a run that no record can hold is told, and the others come."""
+        try:
+            yield
+        except (InvalidName, InvalidValue) as error:
+            self.intake.not_carried("run", run_id, str(error))
 
     def _incoming(
         self,
@@ -145,8 +158,8 @@ class Carrier:
     ) -> IncomingRun:
         tags = dict(run.tags)
         parent, notes, named = (tags.pop(key, None) for key in (PARENT_TAG, NOTE_TAG, NAME_TAG))
-        user = run.user or tags.get(USER_TAG) or ""
-        if tags.get(USER_TAG) == user:
+        user = next((each for each in (run.user, tags.get(USER_TAG)) if each and each != _NOBODY), "")
+        if tags.get(USER_TAG) in (user, _NOBODY):
             del tags[USER_TAG]
         commit = tags.pop(COMMIT_TAG) if _match_commit(tags.get(COMMIT_TAG, "")) else None
         record = Run(
@@ -227,7 +240,7 @@ class Carrier:
             return list(listing(refuse))
         except Unavailable as error:
             refuse("all files", str(error))
-        except (OSError, RunstoneError) as error:
+        except (OSError, ValueError, RunstoneError) as error:
             refuse("all files", str(error))
         return []
 

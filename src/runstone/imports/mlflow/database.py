@@ -3,11 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from runstone.imports.incoming import IncomingFile, Refusal
-from runstone.imports.mlflow.artifacts import Artifacts
+from runstone.imports.mlflow.artifacts import Artifacts, local_folders
 from runstone.imports.mlflow.files import MODEL_STATUSES
 from runstone.imports.mlflow.revisions import KNOWN, UnknownRevision
 from runstone.imports.mlflow.source import (
@@ -61,7 +60,7 @@ class DatabaseSource:
         found = [row["version_num"] for row in self._tables.select("alembic_version", "version_num")]
         if not found or any(revision not in KNOWN for revision in found):
             raise UnknownRevision(self.shown, str(found[0]) if found else None)
-        folders = [Path(root) for root in roots if "://" not in root]
+        folders = local_folders(roots)
         proxied = list(roots)
         if database.folder is not None:
             folders.append(database.folder)
@@ -103,14 +102,16 @@ class DatabaseSource:
 
     def runs(self, experiments: Sequence[SourceExperiment], refuse: Refusal) -> Iterable[SourceRun]:
         """See `Source`."""
-        del refuse  # a row can always be read
         wanted = {each.id: each for each in experiments}
         columns = (
             "run_uuid experiment_id name user_id status start_time end_time lifecycle_stage deleted_time artifact_uri "
             "source_name source_version entry_point_name"
         )
         found = list(self._tables.select("runs", columns, order="start_time, run_uuid"))
-        chosen = [row for row in found if str(row["experiment_id"]) in wanted]
+        nameless = sum(1 for row in found if not row["run_uuid"])
+        if nameless:
+            refuse("without an id", f"there are {nameless} of them")
+        chosen = [row for row in found if row["run_uuid"] and str(row["experiment_id"]) in wanted]
         datasets = {row["dataset_uuid"]: row for row in self._tables.select("datasets", _DATASET)}
         for rows in self._batches(chosen):
             ids = [row["run_uuid"] for row in rows]
@@ -146,6 +147,7 @@ class DatabaseSource:
                         if link["destination_type"] == "MODEL_OUTPUT"
                     ],
                 )
+        self._tables.tell(refuse)
 
     def _batches(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
         """Rows of runs, as many at a time as their points leave room for."""
@@ -176,8 +178,11 @@ class DatabaseSource:
             points = found.get(run_id)
             if points is None:
                 points = found[run_id] = []
-            number = float("nan") if is_nan or value is None else value
-            points.append(Metric(key, float(number), timestamp or 0, at or 0))
+            try:
+                number = float("nan") if is_nan or value is None else float(value)
+                points.append(Metric(key, number, int(timestamp or 0), int(at or 0)))
+            except (TypeError, ValueError, OverflowError):
+                self._tables.damage("metrics", key)
         return found
 
     def _links(self, ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
@@ -190,7 +195,7 @@ class DatabaseSource:
         for row in self._tables.select("inputs", columns, where=where, values=values, order="input_uuid"):
             link = {**row, "tags": {}}
             by_input[row["input_uuid"]] = link
-            found[row["source_id"] if row["source_type"].startswith("RUN") else row["destination_id"]].append(link)
+            found[row["source_id"] if str(row["source_type"]).startswith("RUN") else row["destination_id"]].append(link)
         names, values = marks(list(by_input))
         for row in self._tables.select(
             "input_tags", "input_uuid name value", where=f'"input_uuid" IN ({names})', values=values
@@ -202,7 +207,6 @@ class DatabaseSource:
 
     def models(self, experiments: Sequence[SourceExperiment], refuse: Refusal) -> Iterable[SourceModel]:
         """See `Source`."""
-        del refuse
         wanted = {each.id: each for each in experiments}
         columns = (
             "model_id experiment_id name artifact_location creation_timestamp_ms last_updated_timestamp_ms status "
@@ -219,7 +223,7 @@ class DatabaseSource:
             points[row["model_id"]].append((row["run_id"], point))
         for row in self._tables.select("logged_models", columns, order="creation_timestamp_ms, model_id"):
             experiment = wanted.get(str(row["experiment_id"]))
-            if experiment is None:
+            if experiment is None or row["model_id"] is None:
                 continue
             yield SourceModel(
                 id=row["model_id"],
@@ -236,22 +240,24 @@ class DatabaseSource:
                 params=params.get(row["model_id"], {}),
                 points=points.get(row["model_id"], ()),
             )
+        self._tables.tell(refuse)
 
     # --- the registry
 
     def registered(self, refuse: Refusal) -> Sequence[SourceRegistered]:
         """See `Source`."""
-        del refuse
         tags = self._in_registry("registered_model_tags", "key value")
         aliases = self._in_registry("registered_model_aliases", "alias version")
         version_tags = self._in_registry("model_version_tags", "version key value")
         versions: dict[tuple[str, str], list[SourceVersion]] = defaultdict(list)
         for row in self._tables.select("model_versions", _VERSION, order="name, version"):
+            if row["version"] is None:
+                continue
             place = (_workspace(row), row["name"])
             source = row["source"] or ""
             versions[place].append(
                 SourceVersion(
-                    number=int(row["version"]),
+                    number=row["version"],
                     created=row["creation_time"],
                     user=row["user_id"] or None,
                     description=row["description"] or None,
@@ -264,7 +270,7 @@ class DatabaseSource:
                     tags={
                         each["key"]: each["value"] or ""
                         for each in version_tags.get(place, ())
-                        if int(each["version"]) == int(row["version"])
+                        if each["version"] == row["version"]
                     },
                 )
             )
@@ -277,10 +283,11 @@ class DatabaseSource:
                     description=row["description"] or None,
                     created=row["creation_time"],
                     tags={each["key"]: each["value"] or "" for each in tags.get(place, ())},
-                    aliases={each["alias"]: int(each["version"]) for each in aliases.get(place, ())},
+                    aliases={each["alias"]: each["version"] for each in aliases.get(place, ()) if each["version"]},
                     versions=versions.get(place, ()),
                 )
             )
+        self._tables.tell(refuse)
         return found
 
     def _in_registry(self, table: str, columns: str) -> dict[tuple[str, str], list[Row]]:

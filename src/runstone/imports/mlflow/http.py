@@ -6,6 +6,7 @@ import os
 import ssl
 import time
 from collections.abc import Iterator, Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -13,6 +14,7 @@ from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
 
 from runstone.errors import RunstoneError
+from runstone.imports.mlflow.source import without_credentials
 
 _ATTEMPTS = 5
 _TIMEOUT_S = 60.0
@@ -45,10 +47,15 @@ class Server:
     """
 
     def __init__(self, uri: str) -> None:
-        parts = urlsplit(uri)
+        try:
+            parts = urlsplit(uri)
+            _ = parts.port
+        except ValueError as error:  # it quotes the password, where that has a `/`
+            why = "its address is none. Of a password, `/` is written as `%2F`, `[` as `%5B`"
+            raise ServerFailed(without_credentials(uri), why) from error
         user, at, host = parts.netloc.rpartition("@")
         self.base = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
-        self.shown = self.base
+        self.shown = without_credentials(self.base)
         self._host = host
         self._authorization = _authorization(user if at else "")
         self._opener = build_opener(_Redirects(), HTTPSHandler(context=_context()))
@@ -77,9 +84,11 @@ class Server:
                 raise ServerFailed(self.shown, f"{path} answers without a list of {key}")
             yield from (each for each in items if isinstance(each, dict))
             token = answer.get("next_page_token") or None
-            if token is None or token in seen:
+            if token is None:
                 return
-            seen.add(token)
+            if str(token) in seen:
+                raise ServerFailed(self.shown, f"{path} answers again and again that there is more after one place")
+            seen.add(str(token))
 
     def fetch(self, path: str, target: Path, /, **values: str) -> None:
         """Write the bytes of an answer to a file."""
@@ -135,7 +144,7 @@ class Server:
         except HTTPError as error:
             with error:
                 raise ServerFailed(self.shown, _told(error), error.code) from error
-        except (URLError, OSError) as error:
+        except (URLError, OSError, HTTPException, ValueError) as error:  # ValueError: a redirect to no address
             raise ServerFailed(self.shown, str(getattr(error, "reason", None) or error)) from error
 
 
@@ -144,7 +153,8 @@ class _Redirects(HTTPRedirectHandler):
 
     def redirect_request(self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Request | None:
         """See `HTTPRedirectHandler`."""
-        if urlsplit(newurl).netloc != urlsplit(req.full_url).netloc:
+        was, now = urlsplit(req.full_url), urlsplit(newurl)
+        if now.netloc != was.netloc or (was.scheme, now.scheme) == ("https", "http"):
             raise HTTPError(req.full_url, code, f"it redirects to {newurl}: name that server", headers, None)
         made = super().redirect_request(req, fp, code, msg, headers, newurl)
         if made is not None and req.has_header("Authorization"):

@@ -6,7 +6,7 @@ another here is told and left: who moves it, decides it.
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,7 @@ from runstone.registry.state import read_model_state, read_policy, reviews, with
 from runstone.registry.version import get_version, name_in_tags, run_commit
 from runstone.tracking.experiment import DEFAULT
 from runstone.tracking.read import need_recorded
+from runstone.tracking.shown import counted
 from runstone.tracking.sync import sync
 from runstone.tracking.values import check_text
 
@@ -82,12 +83,13 @@ def _see_others(intake: "Intake") -> bool:
 
 @dataclass(slots=True)
 class _Model:
-    """One registered model on its way."""
+    """One registered model on its way. `_here` has the numbers that are of the same version here as there."""
 
     carrier: "Carrier"
     intake: "Intake"
     model: SourceRegistered
     key: str = ""
+    _here: set[int] = field(default_factory=set)
 
     def carry(self) -> None:
         """Bring it.
@@ -97,8 +99,16 @@ class _Model:
             default branch, besides those of notes on versions that were here.
         """
         repo = self.intake.workspace.repo
-        name = names.check_new_model(self.model.name)
-        self.key = find_key(repo, name)
+        try:
+            name = names.check_new_model(self.model.name)
+            self.key = find_key(repo, name)
+            if not self.intake.report.is_dry:
+                self._model_file(name)
+        except RunstoneError as error:
+            number = sum(each.stage != DELETED_VERSION for each in self.model.versions)
+            why = f"{error} Not here with it: {counted(number, 'version')}"
+            self.intake.not_carried("registered model", self.model.name, why)
+            return
         if self.intake.report.is_dry:
             known = read_numbers(repo, self.key).versions
             self.intake.report.count("registered models", "same" if known else "new")
@@ -106,7 +116,6 @@ class _Model:
                 if version.stage != DELETED_VERSION:
                     self.intake.report.count("model versions", "same" if version.number in known else "new")
             return
-        self._model_file(name)
         for version in self.model.versions:
             if version.stage != DELETED_VERSION:
                 try:
@@ -186,6 +195,7 @@ class _Model:
             self.intake.workspace, self.key, body, self._commit_of(given, recorded.folder), version.number
         ):
             self.intake.report.count("model versions", "new")
+            self._here.add(version.number)
         elif version.number in read_numbers(repo, self.key).versions:  # another import of the same, at this moment
             self._compare(name, version, tags, given, reference)
         else:
@@ -207,6 +217,7 @@ class _Model:
             step = f"runstone register {in_quotes(f'runs:/{run_id}/{reference.path}')} {in_quotes(name)}"
             self._miss(version, f"version {version.number} here is another one. Register it as the next: `{step}`")
             return
+        self._here.add(version.number)
         if found.retired is not None:
             self.intake.report.count("model versions", "same")
             return
@@ -253,7 +264,7 @@ class _Model:
                 continue
             try:
                 found = list(self.carrier.registry.place_files(uri, refuse))
-            except Unavailable as error:
+            except (Unavailable, OSError, ValueError) as error:
                 refuse(uri, str(error))
                 continue
             if found:
@@ -280,7 +291,7 @@ class _Model:
         repo, model = self.intake.workspace.repo, self.model
         base = branch.registry_commit(repo)
         state, policy = read_model_state(repo, base, self.key), read_policy(repo, base, self.key)
-        present = read_numbers(repo, self.key).present
+        present = self._here & set(read_numbers(repo, self.key).present)
         is_reviewed = reviews(repo, base)
         stages: dict[int, str] = {}
         aliases: dict[str, int] = {}
@@ -301,10 +312,12 @@ class _Model:
         for alias, number in model.aliases.items():
             step = f"`runstone promote {in_quotes(name)} {number} --alias {in_quotes(alias)}`"
             here = state.aliases.get(alias)
-            if here == number:
-                continue
             if number not in present:
                 self._miss_alias(alias, f"it points at version {number}, which is not here")
+            elif here == number:
+                continue
+            elif (other := next(filter(is_twin(alias), (*state.aliases, *aliases)), None)) is not None:
+                self._miss_alias(alias, f"it differs from the alias {other!r} by case alone")
             elif here is not None:
                 self._miss_alias(alias, f"it points at version {number} there, and at {here} here: {step}")
             elif is_reviewed:
@@ -365,6 +378,11 @@ class _Model:
 
     def _miss_alias(self, alias: str, why: str) -> None:
         self.intake.not_carried("alias", f"{self.model.name}@{alias}", why)
+
+
+def is_twin(name: str) -> Callable[[str], bool]:
+    """What tells whether another name is this one but for case: files and git tags of both are one on many disks."""
+    return lambda other: other != name and other.casefold() == name.casefold()
 
 
 def _write(target: Path, text: str) -> None:

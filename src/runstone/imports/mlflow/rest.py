@@ -9,8 +9,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 from runstone.imports.incoming import IncomingFile, Refusal, Unavailable
 from runstone.imports.mlflow.artifacts import distant_files, local_path, walk
-from runstone.imports.mlflow.files import in_order
 from runstone.imports.mlflow.http import Server, ServerFailed, quoted
+from runstone.imports.mlflow.reader import in_order
 from runstone.imports.mlflow.source import (
     SourceDataset,
     SourceExperiment,
@@ -19,6 +19,7 @@ from runstone.imports.mlflow.source import (
     SourceRun,
     SourceVersion,
     origin_of,
+    time_of,
 )
 from runstone.records.metric import Metric
 from runstone.records.model_metric import ModelPoint
@@ -27,6 +28,8 @@ _API, _PROXY = "/api/2.0/mlflow", "/api/2.0/mlflow-artifacts/artifacts"
 _AJAX = "/ajax-api/2.0/mlflow"
 _ABSENT = (404, 405, 501)
 """What a server answers that does not know a call."""
+_GARBAGE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+"""What is raised by looking into an answer that is none."""
 _AT_ONCE = 8
 Answer = dict[str, Any]
 
@@ -77,38 +80,44 @@ class RestSource:
             if error.status not in _ABSENT:
                 raise
             found = list(self._server.pages("get", f"{_API}/experiments/list", "experiments", view_type="ALL"))
-        experiments = [
-            SourceExperiment(
-                id=str(each["experiment_id"]),
-                name=str(each.get("name") or each["experiment_id"]),
-                tags=_pairs(each.get("tags")),
-                created=_whole(each.get("creation_time")),
-                is_deleted=each.get("lifecycle_stage") == "deleted",
-                location=str(each.get("artifact_location") or ""),
-            )
-            for each in found
-        ]
-        return sorted(experiments, key=lambda each: (len(each.id), each.id))
+        try:
+            experiments = [self._experiment(each) for each in found]
+        except _GARBAGE as error:
+            raise ServerFailed(self.shown, f"what it says of its experiments cannot be read: {error!r}") from error
+        known = {each.id: each for each in experiments}
+        return sorted(known.values(), key=lambda each: (len(each.id), each.id))
+
+    def _experiment(self, answer: Answer) -> SourceExperiment:
+        return SourceExperiment(
+            id=str(answer["experiment_id"]),
+            name=str(answer.get("name") or answer["experiment_id"]),
+            tags=_pairs(answer.get("tags")),
+            created=time_of(answer.get("creation_time")),
+            is_deleted=answer.get("lifecycle_stage") == "deleted",
+            location=str(answer.get("artifact_location") or ""),
+        )
 
     def count_runs(self, experiments: Sequence[SourceExperiment]) -> int:
         """See `Source`."""
         for each in experiments:
             if each.id not in self._runs:
                 options = {"experiment_ids": [each.id], "run_view_type": "ALL", "max_results": 1000}
-                self._runs[each.id] = list(self._server.pages("post", f"{_API}/runs/search", "runs", **options))
+                found = self._server.pages("post", f"{_API}/runs/search", "runs", **options)
+                # a run that begins while pages are asked for moves the others on, so that one is told twice
+                self._runs[each.id] = list({_id_of(answer): answer for answer in found}.values())
         return sum(len(self._runs[each.id]) for each in experiments)
 
     def runs(self, experiments: Sequence[SourceExperiment], refuse: Refusal) -> Iterable[SourceRun]:
         """See `Source`."""
         self.count_runs(experiments)
         found = [(each, run) for each in experiments for run in self._runs[each.id]]
-        for experiment, answer in sorted(found, key=lambda each: _whole(_info(each[1]).get("start_time")) or 0):
+        for experiment, answer in sorted(found, key=lambda each: time_of(_info(each[1]).get("start_time")) or 0):
             try:
-                yield self._run(experiment, answer)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                refuse(str(_info(answer).get("run_id")), f"the server's answer cannot be read: {error!r}")
+                yield self._run(experiment, answer, refuse)
+            except _GARBAGE as error:
+                refuse(_id_of(answer), f"the server's answer cannot be read: {error!r}")
 
-    def _run(self, experiment: SourceExperiment, answer: Answer) -> SourceRun:
+    def _run(self, experiment: SourceExperiment, answer: Answer, refuse: Refusal) -> SourceRun:
         info, data = _info(answer), answer.get("data") or {}
         run_id = str(info.get("run_id") or info["run_uuid"])
         keys = [str(each["key"]) for each in data.get("metrics") or ()]
@@ -119,13 +128,13 @@ class RestSource:
             name=info.get("run_name") or info.get("name") or None,
             user=info.get("user_id") or None,
             status=str(info.get("status") or "FINISHED"),
-            started=_whole(info.get("start_time")),
-            ended=_whole(info.get("end_time")) or None,
+            started=time_of(info.get("start_time")),
+            ended=time_of(info.get("end_time")) or None,
             is_deleted=info.get("lifecycle_stage") == "deleted" or experiment.is_deleted,
             artifact_uri=str(info.get("artifact_uri") or ""),
             params=_pairs(data.get("params")),
             tags=_pairs(data.get("tags")),
-            points=self._points(run_id, keys),
+            points=self._points(run_id, keys, refuse),
             datasets=[_dataset(each) for each in inputs.get("dataset_inputs") or ()],
             model_inputs=[str(each["model_id"]) for each in inputs.get("model_inputs") or ()],
             outputs=[
@@ -133,19 +142,20 @@ class RestSource:
             ],
         )
 
-    def _points(self, run_id: str, keys: Sequence[str]) -> Iterator[Metric]:
-        for points in self._pool.map(lambda key: self._history(run_id, key), sorted(keys)):
+    def _points(self, run_id: str, keys: Sequence[str], refuse: Refusal) -> Iterator[Metric]:
+        for points in self._pool.map(lambda key: self._history(run_id, key, refuse), sorted(keys)):
             yield from points
 
-    def _history(self, run_id: str, key: str) -> list[Metric]:
+    def _history(self, run_id: str, key: str, refuse: Refusal) -> list[Metric]:
         options = {"run_id": run_id, "run_uuid": run_id, "metric_key": key, "max_results": 25_000}
         found = self._server.pages("get", f"{_API}/metrics/get-history", "metrics", **options)
-        points = [
-            Metric(
-                key, float(each.get("value", "nan")), _whole(each.get("timestamp")) or 0, _whole(each.get("step")) or 0
-            )
-            for each in found
-        ]
+        points = []
+        for each in found:
+            try:
+                at, step = _whole(each.get("timestamp")) or 0, _whole(each.get("step")) or 0
+                points.append(Metric(key, float(each.get("value", "nan")), at, step))
+            except _GARBAGE as error:
+                refuse(f"{run_id}: {key}", f"a point of it cannot be read: {error!r}")
         return in_order(points)
 
     # --- logged models
@@ -161,8 +171,15 @@ class RestSource:
                     return  # before MLflow 3
                 refuse(f"those of experiment {experiment.name}", str(error))
                 continue
+            models: dict[str, SourceModel] = {}
             for answer in found:
-                yield _model(experiment, answer)
+                try:
+                    model = _model(experiment, answer)
+                except _GARBAGE as error:
+                    refuse(str(_info(answer).get("model_id")), f"the server's answer cannot be read: {error!r}")
+                else:
+                    models[model.id] = model
+            yield from models.values()
 
     # --- the registry
 
@@ -179,22 +196,38 @@ class RestSource:
                 models = list(self._server.pages("get", f"{_API}/registered-models/list", key))
             except ServerFailed:
                 return []  # a file store before MLflow 2 has none
-        return [self._registered(each) for each in models]
+        found: dict[str, SourceRegistered] = {}
+        for answer in models:
+            name = str(answer.get("name"))
+            try:
+                found[name] = self._registered(answer, refuse)
+            except ServerFailed as error:
+                refuse(name, str(error))
+            except _GARBAGE as error:
+                refuse(name, f"the server's answer cannot be read: {error!r}")
+        return list(found.values())
 
-    def _registered(self, answer: Answer) -> SourceRegistered:
+    def _registered(self, answer: Answer, refuse: Refusal) -> SourceRegistered:
         name = str(answer["name"])
         mark = '"' if "'" in name else "'"
         found = self._server.pages(
             "get", f"{_API}/model-versions/search", "model_versions", filter=f"name={mark}{name}{mark}"
         )
-        versions = [_version(each) for each in found]
+        versions: dict[int, SourceVersion] = {}
+        for each in found:
+            try:
+                version = _version(each)
+            except _GARBAGE as error:
+                refuse(f"{name} version {each.get('version')}", f"the server's answer cannot be read: {error!r}")
+            else:
+                versions[version.number] = version
         return SourceRegistered(
             name=name,
             description=answer.get("description") or None,
-            created=_whole(answer.get("creation_timestamp")),
+            created=time_of(answer.get("creation_timestamp")),
             tags=_pairs(answer.get("tags")),
             aliases={str(each["alias"]): int(each["version"]) for each in answer.get("aliases") or ()},
-            versions=sorted(versions, key=lambda each: each.number),
+            versions=[versions[number] for number in sorted(versions)],
         )
 
     # --- files
@@ -215,6 +248,8 @@ class RestSource:
         """See `Source`."""
         if local_path(uri) is not None:
             raise Unavailable(f"{uri} is a folder of the server's machine, and in no run")
+        if urlsplit(uri).scheme in ("http", "https"):
+            raise Unavailable(f"{uri} is an address in the web, and in no run")
         if urlsplit(uri).scheme != "mlflow-artifacts":
             yield from distant_files(uri, refuse)
             return
@@ -248,6 +283,8 @@ class RestSource:
             return [_Entry(path, False, size) for path, size in walk(listing, refuse)]
         except ServerFailed as error:
             raise Unavailable(str(error)) from error
+        except _GARBAGE as error:
+            raise Unavailable(f"the server's list of files cannot be read: {error!r}") from error
 
     def _fetcher(self, path: str, values: dict[str, str]) -> Callable[[Path], None]:
         def fetch(target: Path) -> None:
@@ -277,7 +314,13 @@ class RestSource:
 
 
 def _info(answer: Answer) -> Answer:
-    return answer.get("info") or {}
+    found = answer.get("info")
+    return found if isinstance(found, dict) else {}
+
+
+def _id_of(answer: Answer) -> str:
+    info = _info(answer)
+    return str(info.get("run_id") or info.get("run_uuid"))
 
 
 def _entry(answer: Answer) -> _Entry:
@@ -314,8 +357,8 @@ def _model(experiment: SourceExperiment, answer: Answer) -> SourceModel:
         experiment_id=experiment.id,
         name=str(info.get("name") or "model"),
         artifact_uri=str(info.get("artifact_uri") or ""),
-        created=_whole(info.get("creation_timestamp_ms")) or 0,
-        updated=_whole(info.get("last_updated_timestamp_ms")) or 0,
+        created=time_of(info.get("creation_timestamp_ms")) or 0,
+        updated=time_of(info.get("last_updated_timestamp_ms")) or 0,
         status=str(info.get("status") or "READY").removeprefix("LOGGED_MODEL_").removeprefix("UPLOAD_"),
         type=info.get("model_type") or None,
         run_id=info.get("source_run_id") or None,
@@ -335,7 +378,7 @@ def _model_point(model_id: str, answer: Answer) -> tuple[str | None, ModelPoint]
 def _version(answer: Answer) -> SourceVersion:
     return SourceVersion(
         number=int(answer["version"]),
-        created=_whole(answer.get("creation_timestamp")),
+        created=time_of(answer.get("creation_timestamp")),
         user=answer.get("user_id") or None,
         description=answer.get("description") or None,
         stage=str(answer.get("current_stage") or "None"),

@@ -1,10 +1,12 @@
 """What an import asks of a store of MLflow's, and the values it answers with, in MLflow's own words."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
+from runstone.imports.foreign import is_time
 from runstone.imports.incoming import IncomingFile, Refusal
 from runstone.records.metric import Metric
 from runstone.records.model_metric import ModelPoint
@@ -166,6 +168,21 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go of it."""
+
+
+def without_credentials(uri: str) -> str:
+    """A URI to be shown. A password may hold `/`, `?` and `#`, so that what is before the last `@` is none's host."""
+    scheme, separator, rest = uri.partition("://")
+    return f"{scheme}://{re.split('[?#]', rest.rpartition('@')[2])[0]}" if separator else uri
+
+
+def time_of(value: Any) -> int | None:
+    """Unix milliseconds, which JSON of 64 bits has as text; None for what is no time, or of no possible year."""
+    try:
+        found = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if is_time(found) else None
 
 
 def origin_of(experiments: Sequence[SourceExperiment]) -> str:

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote
 
 from runstone.errors import MissingLibrary, RunstoneError
+from runstone.imports.mlflow.source import without_credentials
 
 _CHUNK = 20_000
 _BUSY_S = 30.0
@@ -88,9 +89,12 @@ class SqliteDatabase:
 
     def _open(self, path: Path) -> sqlite3.Connection:
         uri = path.absolute().as_uri()
+        beside = [path.with_name(f"{path.name}{end}") for end in ("-wal", "-journal")]
+        failure = ""
+        is_whole = not any(each.exists() and each.stat().st_size for each in beside)  # or a write was cut short
         for mode in ("mode=ro", "mode=ro&immutable=1"):  # the latter where no lock can be taken, as on a read-only disk
-            wal = path.with_name(f"{path.name}-wal")
-            if "immutable" in mode and wal.exists() and wal.stat().st_size:
+            if "immutable" in mode and not is_whole:
+                failure += ". It is being written, or that was cut short: open a copy with MLflow, and import that"
                 break
             try:
                 connection = sqlite3.connect(f"{uri}?{mode}", uri=True, timeout=_BUSY_S, check_same_thread=False)
@@ -99,6 +103,9 @@ class SqliteDatabase:
                 return connection
             except sqlite3.Error as error:
                 failure = str(error)
+                if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:  # read past the lock, it would be half written
+                    failure += ". A program writes to it: import when that has ended, or from a copy"
+                    break
         raise DatabaseUnusable(self.shown, failure)
 
     def rows(self, sql: str, **values: Any) -> Iterator[Sequence[Any]]:
@@ -125,19 +132,20 @@ class ServerDatabase:
     folder = None
 
     def __init__(self, uri: str) -> None:
-        parts = urlsplit(uri)
-        host = parts.netloc.rpartition("@")[2]
-        self.shown = urlunsplit((parts.scheme, host, parts.path, "", ""))
+        scheme, _, rest = uri.partition("://")
+        self.shown = without_credentials(uri)
+        self._secrets: set[str] = set()
         try:
             import sqlalchemy
         except ImportError as error:
             raise MissingLibrary("sqlalchemy", f"read {self.shown}", "'runstone[mlflow]'") from error
         self._sql: Any = sqlalchemy
-        kind = parts.scheme.partition("+")[0]
+        kind = scheme.partition("+")[0]
         try:
-            engine = sqlalchemy.create_engine(
-                f"{_dialect(parts.scheme)}://{uri.partition('://')[2]}", **_READ_ONLY.get(kind, {})
-            )
+            url = sqlalchemy.make_url(f"{_dialect(scheme)}://{rest}")
+            self._secrets = {text for each in (url.password, url.query.get("password")) if (text := str(each or ""))}
+            self._secrets |= {quote(secret, safe="") for secret in self._secrets}
+            engine = sqlalchemy.create_engine(url, **_READ_ONLY.get(kind, {}))
             self._connection: Any = engine.connect()
             if kind in ("mysql", "mariadb"):
                 self._connection.exec_driver_sql("SET SESSION TRANSACTION READ ONLY")
@@ -145,9 +153,9 @@ class ServerDatabase:
         except ModuleNotFoundError as error:
             library = str(error.name)
             raise MissingLibrary(library, f"read {self.shown}", _NEEDED.get(library, library)) from error
-        except sqlalchemy.exc.SQLAlchemyError as error:
-            raise DatabaseUnusable(self.shown, _told(error, parts.password)) from error
-        self._engine, self._password = engine, parts.password
+        except (sqlalchemy.exc.SQLAlchemyError, ValueError, TypeError) as error:
+            raise DatabaseUnusable(self.shown, self._told(error)) from error
+        self._engine = engine
 
     def rows(self, sql: str, **values: Any) -> Iterator[Sequence[Any]]:
         """See `Database`."""
@@ -156,7 +164,7 @@ class ServerDatabase:
             while found := result.fetchmany(_CHUNK):
                 yield from found
         except self._sql.exc.SQLAlchemyError as error:
-            raise DatabaseUnusable(self.shown, _told(error, self._password)) from error
+            raise DatabaseUnusable(self.shown, self._told(error)) from error
 
     def columns(self, table: str) -> Sequence[str]:
         """See `Database`."""
@@ -166,7 +174,13 @@ class ServerDatabase:
         except self._sql.exc.NoSuchTableError:
             return []
         except self._sql.exc.SQLAlchemyError as error:
-            raise DatabaseUnusable(self.shown, _told(error, self._password)) from error
+            raise DatabaseUnusable(self.shown, self._told(error)) from error
+
+    def _told(self, error: Exception) -> str:
+        text = str(getattr(error, "orig", None) or error).split("\n(Background", maxsplit=1)[0]
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
 
     def close(self) -> None:
         """See `Database`."""
@@ -184,10 +198,3 @@ def _dialect(scheme: str) -> str:
         return scheme
     chosen = next((each for each in libraries if find_spec(each) is not None), libraries[0])
     return f"{_DIALECTS.get(scheme, scheme)}+{_DIALECTS.get(chosen, chosen)}"
-
-
-def _told(error: Exception, password: str | None) -> str:
-    text = str(getattr(error, "orig", None) or error).split("\n(Background", maxsplit=1)[0]
-    for secret in {password, unquote(password)} if password else ():
-        text = text.replace(secret, "***")
-    return text

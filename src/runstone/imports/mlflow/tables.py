@@ -1,12 +1,29 @@
 """Tables of a database of MLflow's, whichever of them, and of their columns, its version has."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from runstone.imports.incoming import Refusal
+from runstone.imports.mlflow.source import time_of
 from runstone.imports.mlflow.sql import Database
 
 Row = Mapping[str, Any]
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+_TIMES = (
+    "creation_time start_time end_time deleted_time creation_timestamp_ms last_updated_timestamp_ms metric_timestamp_ms"
+)
+_KINDS: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(_TIMES.split(), time_of),
+    **dict.fromkeys(("version", "step", "metric_step"), int),
+    "metric_value": float,
+}
+"""What the values of a column are; of any other they are texts, or numbers as they come."""
 
 
 class Tables:
@@ -15,6 +32,17 @@ class Tables:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: dict[str, Sequence[str]] = {}
+        self._damaged: Counter[str] = Counter()
+
+    def damage(self, table: str, column: str) -> None:
+        """Count a value that is not of its column's kind: SQLite takes any, and a damaged file has any."""
+        self._damaged[f"{table}.{column}"] += 1
+
+    def tell(self, refuse: Refusal) -> None:
+        """Tell of such values, each column once."""
+        damaged, self._damaged = self._damaged, Counter()
+        for column, number in damaged.items():
+            refuse(column, f"{number} of its values are not of its kind, and were left out")
 
     def columns(self, table: str) -> Sequence[str]:
         """The columns that this version of a table has; none if there is no such table."""
@@ -36,7 +64,18 @@ class Tables:
         if order:
             sql += " ORDER BY " + ", ".join(f'"{name}"' for name in order.split(", "))
         for row in self._database.rows(sql, **(values or {})):
-            yield dict(zip(wanted, row, strict=True))
+            yield {name: self._value(table, name, value) for name, value in zip(wanted, row, strict=True)}
+
+    def _value(self, table: str, column: str, value: Any) -> Any:
+        if value is None or not (column in _KINDS or isinstance(value, bytes)):
+            return value
+        try:
+            found = _KINDS.get(column, _text)(value)
+        except (TypeError, ValueError, OverflowError):
+            found = None
+        if found is None:
+            self.damage(table, column)
+        return found
 
     def texts(
         self, table: str, owner: str, ids: Sequence[str] | None = None, *, key: str = "key", value: str = "value"
