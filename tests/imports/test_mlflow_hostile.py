@@ -10,6 +10,7 @@ import pytest
 
 from runstone.client import Client
 from runstone.errors import RunstoneError
+from runstone.imports.incoming import Unavailable
 from runstone.imports.intake import Intake
 from runstone.imports.mlflow.carry import Carrier
 from runstone.imports.mlflow.open import open_source
@@ -225,6 +226,10 @@ def test_hostile_places_of_artifacts(
     assert any("version 7" in each for each in lost(report))
     if uri.startswith("http://1"):
         assert all("asked only if you name it" in each.why for each in report.not_carried if each.kind == "artifact")
+        source = open_source(str(database), roots=("http://127.0.0.1:1/a",))
+        with pytest.raises(Unavailable, match="cannot be read"):  # it was asked
+            list(source.place_files("http://127.0.0.1:1/a", lambda *_: None))
+        source.close()
 
 
 def test_the_stage_and_alias_of_a_number_that_is_another_version_here(workspace: Workspace, database: Path) -> None:

@@ -45,7 +45,7 @@ class Artifacts:
         if parts.scheme == _PROXIED:
             return self._proxied(uri, parts.path, refuse)
         if local is None:
-            if parts.scheme in _WEB and not any(uri.startswith(f"{root.rstrip('/')}/") for root in self._roots):
+            if parts.scheme in _WEB and not any(f"{uri}/".startswith(f"{root.rstrip('/')}/") for root in self._roots):
                 raise Unavailable(not_asked(uri))
             return distant_files(uri, refuse)
         if "\0" in str(local):
