@@ -347,6 +347,6 @@ def _make_here(repo: Repository, remote: str | None, tag: str, oid: str) -> bool
         if remote is None or repo.refs.list(TAGS + tag).get(TAGS + tag) != oid:
             return False
     if remote is not None:
-        with suppress(RefMoved):  # likewise
+        with suppress(RefMoved):  # it is only for not having to ask
             version_tags.note_sent(repo, remote, {tag: oid})
     return True

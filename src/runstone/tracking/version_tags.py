@@ -4,7 +4,8 @@ What the remote has is kept below `refs/runstone/remote-tags/<remote>/`, so that
 that look like versions, only those whose message is a version's are touched: `lib@v2` may be a project's own.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ PATTERN = "refs/tags/*@v*"
 """What to ask a remote for."""
 
 _TAGS = "refs/tags/"
+_ATTEMPTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +59,31 @@ def fetch(repo: Repository, remote: str, there: Mapping[str, str], progress: Pro
         `refs/runstone/former/<remote>/`.
     """
     prefix = _kept(remote)
-    known = repo.refs.list(prefix)
     present = _annotated(there)
-    wanted = {f"{prefix}{name}": oid for name, oid in present.items()}
-    updates = [RefUpdate(ref, None, oid) for ref, oid in known.items() if ref not in wanted]
-    before = {ref.removeprefix(prefix): oid for ref, oid in known.items()}
-    updates += former.note_tags(repo, remote, before, present)
     whole: list[str] = []
     cut: list[str] = []
-    for ref, oid in wanted.items():
-        if known.get(ref) == oid:
-            continue
-        name = ref.removeprefix(prefix)
-        if repo.objects.find(oid) is not None:
-            updates.append(RefUpdate(ref, oid, known.get(ref)))
-        elif repo.shallow and repo.objects.find(there[f"{_TAGS}{name}^{{}}"]) is None:
-            cut.append(f"+{_TAGS}{name}:{ref}")  # with all that its commit hangs from, the code would come too
-        else:
-            whole.append(f"+{_TAGS}{name}:{ref}")
-    if updates:
-        repo.refs.update(updates)
+
+    def plan() -> list[RefUpdate]:
+        known = repo.refs.list(prefix)
+        wanted = {f"{prefix}{name}": oid for name, oid in present.items()}
+        updates = [RefUpdate(ref, None, oid) for ref, oid in known.items() if ref not in wanted]
+        before = {ref.removeprefix(prefix): oid for ref, oid in known.items()}
+        updates += former.note_tags(repo, remote, before, present)
+        whole.clear()
+        cut.clear()
+        for ref, oid in wanted.items():
+            if known.get(ref) == oid:
+                continue
+            name = ref.removeprefix(prefix)
+            if repo.objects.find(oid) is not None:
+                updates.append(RefUpdate(ref, oid, known.get(ref)))
+            elif repo.shallow and repo.objects.find(there[f"{_TAGS}{name}^{{}}"]) is None:
+                cut.append(f"+{_TAGS}{name}:{ref}")  # with all that its commit hangs from, the code would come too
+            else:
+                whole.append(f"+{_TAGS}{name}:{ref}")
+        return updates
+
+    _move(repo, plan)
     for refspecs, depth in ((whole, None), (cut, 1)):
         if refspecs:
             transport.fetch(repo, remote, refspecs, depth=depth, progress=progress)
@@ -169,10 +176,28 @@ def put_on_runs(repo: Repository, tags: list[VersionTag]) -> list[VersionTag]:
 
 def note_sent(repo: Repository, remote: str, sent: Mapping[str, str]) -> None:
     """Keep that the remote has these tags: name → tag object."""
-    known = repo.refs.list(_kept(remote))
-    refs = {f"{_kept(remote)}{name}": oid for name, oid in sent.items()}
-    updates = [RefUpdate(ref, oid, known.get(ref)) for ref, oid in refs.items() if known.get(ref) != oid]
-    repo.refs.update([*updates, *former.forget_tags(repo, remote, sent)])
+
+    def plan() -> list[RefUpdate]:
+        known = repo.refs.list(_kept(remote))
+        refs = {f"{_kept(remote)}{name}": oid for name, oid in sent.items()}
+        updates = [RefUpdate(ref, oid, known.get(ref)) for ref, oid in refs.items() if known.get(ref) != oid]
+        return [*updates, *former.forget_tags(repo, remote, sent)]
+
+    _move(repo, plan)
+
+
+def _move(repo: Repository, plan: Callable[[], list[RefUpdate]]) -> None:
+    """Move what a plan says, planned anew where another process has meanwhile noted what it sent, or had seen."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        updates = plan()
+        try:
+            if updates:
+                repo.refs.update(updates)
+            return
+        except RefMoved:
+            if attempt == _ATTEMPTS:
+                raise
+            time.sleep(0.005 * attempt)
 
 
 def _kept(remote: str) -> str:
