@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from runstone import fluent
 from runstone.fluent import active
+from runstone.tracking import workspace as opened
 from runstone.tracking.workspace import Workspace
 from tests.sharing import Team, make_team
 from tests.support import git, make_repository
@@ -74,6 +75,16 @@ def fluent_state() -> Iterator[None]:
     active._experiment = active._tracking_uri = None
     active._joined.clear()
     active.threads.last = None
+
+
+@pytest.fixture(autouse=True)
+def workspaces() -> Iterator[None]:
+    """A process keeps the workspaces it has used; thousands of tests in one would hold as many files open."""
+    yield
+    for path in [path for path, each in opened._by_path.items() if not each.open_runs]:
+        del opened._by_path[path]
+    for place in [place for place, each in opened._by_tree.items() if not each.open_runs]:
+        del opened._by_tree[place]
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -27,6 +28,8 @@ _LOCAL_VARIABLES = frozenset(
 _QUARANTINE = frozenset(("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH"))
 _admitted: set[str] = set()
 _PATIENCE_S = 5.0
+_KEPT_RUNNING = 24  # for some eight repositories
+_running: "weakref.WeakValueDictionary[int, Conversation]" = weakref.WeakValueDictionary()  # the first begun first
 
 
 def admit_quarantine() -> None:
@@ -94,7 +97,8 @@ class Conversation:
     """A git process that is asked again and again through its standard input.
 
     It belongs to the process that began it: after a fork the child begins its own. An exchange that was cut short, as
-    by Ctrl-C, ends the git process, so that no answer is ever taken for that of a later question.
+    by Ctrl-C, ends the git process, so that no answer is ever taken for that of a later question. A program that goes
+    through many repositories keeps the git processes of the last few only: any other begins anew when it is asked.
     """
 
     def __init__(self, arguments: Sequence[str], *, cwd: Path) -> None:
@@ -137,6 +141,7 @@ class Conversation:
     def after_fork(self) -> None:
         """In a forked child: let go of the parent's process, which sees its input end when the parent closes it."""
         self._lock = threading.RLock()
+        _running.pop(id(self), None)
         process, self._process = self._process, None
         if process is not None:
             self._close_pipes(process)
@@ -192,6 +197,8 @@ class Conversation:
             raise
         self._process = process
         self._is_busy = False
+        _running[id(self)] = self
+        _end_surplus()
         return process
 
     def _failed(self) -> GitFailed:
@@ -201,6 +208,7 @@ class Conversation:
 
     def _end(self) -> str:
         """End the process and return what it had printed on stderr."""
+        _running.pop(id(self), None)
         process, self._process = self._process, None
         if process is None:
             return ""
@@ -222,6 +230,18 @@ class Conversation:
         if not keep_errors:
             os.close(self._errors)
             self._errors = -1
+
+
+def _end_surplus() -> None:
+    """End the git processes that were begun first, but for those that are being asked."""
+    begun = list(_running.values())
+    for each in begun[: max(0, len(begun) - _KEPT_RUNNING)]:
+        if each._lock.acquire(blocking=False):
+            try:
+                if not each._is_busy:  # as in a signal handler, which runs in the very thread that asks
+                    each._end()
+            finally:
+                each._lock.release()
 
 
 def _reap(process: "subprocess.Popen[bytes]") -> None:
