@@ -1,9 +1,13 @@
 """What tests share besides fixtures: real git and real Python processes."""
 
+import json
 import os
+import random
+import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 SOURCE = Path(__file__).parent.parent / "src"
@@ -23,6 +27,19 @@ def git(*arguments: str | Path, cwd: Path, check: bool = True, env: Mapping[str,
     if check and done.returncode:
         raise AssertionError(f"git {' '.join(map(str, arguments))} ended with {done.returncode}: {done.stderr}")
     return done.stdout.removesuffix("\n")
+
+
+@contextmanager
+def watched_git(trace: Path) -> Iterator[list[str]]:
+    """The names of the git commands that begin within the block, as git tells them; there when it has ended."""
+    commands: list[str] = []
+    os.environ["GIT_TRACE2_EVENT"] = str(trace)
+    try:
+        yield commands
+    finally:
+        del os.environ["GIT_TRACE2_EVENT"]
+        events = [json.loads(line) for line in trace.read_text().splitlines()] if trace.exists() else []
+        commands += [event["name"] for event in events if event["event"] == "cmd_name"]
 
 
 def make_repository(path: Path, *, commit: bool = True) -> Path:
@@ -46,6 +63,25 @@ def sign_with_key(repo: Path, mail: str, folder: Path) -> Path:
     for name, value in settings.items():
         git("config", name, value, cwd=repo)
     return key
+
+
+def free_port() -> int:
+    """A port of this machine that is free, and that the kernel gives nobody unasked: it takes those above for that."""
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 100):
+        if is_free(port):
+            return port
+    raise AssertionError("a hundred ports, and none is free")
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def run_python(

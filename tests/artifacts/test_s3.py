@@ -1,4 +1,3 @@
-import socket
 from pathlib import Path
 
 import boto3
@@ -8,7 +7,7 @@ from runstone.artifacts.cache import Cache
 from runstone.artifacts.pointer import Pointer, format_pointer, parse_pointer
 from runstone.artifacts.remote import Remote, Transfer
 from runstone.errors import ArtifactCorrupt, ArtifactMissing, RemoteFailed
-from tests.support import git
+from tests.support import free_port, git
 
 from .conftest import FILES, Dvc, add_tree, read_files, write_files
 
@@ -119,9 +118,7 @@ def test_missing_credentials_are_named(
 def test_a_server_that_is_not_there(git_repo: Path, cache: Cache, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A closed port is told as a remote that cannot be reached, with its URL."""
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # botocore would try for ten seconds
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+    port = free_port()
     with pytest.raises(
         RemoteFailed, match=rf"^The DVC remote `s3` \(s3://{bucket}/dvc\): it could not be asked"
     ) as failed:

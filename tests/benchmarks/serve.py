@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from typing import NamedTuple
 from tests.benchmarks.measure import Report
 from tests.benchmarks.setting import Setting
 from tests.benchmarks.start import PROGRAM
+from tests.support import free_port
 
 OURS, BARE, MLFLOW = "runstone serve", "bare uvicorn", "mlflow models serve"
 _SAVE = """
@@ -165,8 +165,7 @@ def _bind(report: Report, setting: Setting) -> None:
 @contextmanager
 def _server(setting: Setting, who: str, folder: Path) -> Iterator[tuple[int, float, int]]:
     """A server: its port, the seconds to its first 200, and the process that began it."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     commands: dict[str, list[str | Path]] = {
         OURS: ["-c", PROGRAM, "serve", folder, "--allow-pickle", "--port", str(port)],
         BARE: ["-c", _BARE, folder / "model.pkl", str(port)],

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import pytest
 from runstone import Client
 from runstone.records.metric import Metric
 from runstone.tracking.workspace import Workspace
+from tests.support import free_port
 
 
 @pytest.fixture(autouse=True)
@@ -57,9 +57,7 @@ def filled(git_repo: Path, tmp_path: Path) -> Workspace:
 @pytest.fixture
 def mlflow_server(tmp_path: Path) -> Iterator[str]:
     """MLflow's own server on a database of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     folder = tmp_path / "server"
     folder.mkdir()
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from tests.cli.support import environment
+from tests.support import free_port
 
 STARTED = 1_700_000_000_000
 FIRST, SECOND, CHILD, GONE = (f"{number:032x}" for number in (0xA1, 0xB2, 0xC3, 0xD4))
@@ -105,9 +105,7 @@ def fill(uri: str, folder: Path) -> dict[str, str]:
 @contextmanager
 def server(store: str, folder: Path) -> Iterator[str]:
     """MLflow's server on one of its stores; its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     log = (folder / "server.log").open("w")
     process = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--port", str(port), "--workers", "1"],

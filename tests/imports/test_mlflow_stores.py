@@ -27,7 +27,7 @@ from runstone.tracking.workspace import Workspace
 from tests.imports import mlflow_stores as stores
 from tests.imports.mlflow_stores import FIRST, SECOND, STARTED
 from tests.sharing import Team
-from tests.support import git, make_repository
+from tests.support import free_port, git, make_repository
 
 
 def bring(workspace: Workspace, uri: str, *, roots: tuple[str, ...] = (), names: tuple[str, ...] = ()) -> Report:
@@ -503,9 +503,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     user = ["su", "postgres", "-s", "/bin/sh", "-c"] if os.geteuid() == 0 else ["sh", "-c"]
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     run = f"-o '-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off'"
     try:
         subprocess.run([*user, f"initdb -D {folder}/data -A trust -U kim"], check=True, capture_output=True)
@@ -527,9 +525,7 @@ def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     owner = ["--user=mysql"] if os.geteuid() == 0 else []
     if os.geteuid() == 0:
         shutil.chown(folder, "mysql")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     users = ("kim@'127.0.0.1'", "kim@localhost")
     lines = ["CREATE DATABASE mlflow;", *(f"CREATE USER {user} IDENTIFIED BY 'pass';" for user in users)]
     lines += [f"GRANT ALL ON mlflow.* TO {user};" for user in users]  # a statement a line

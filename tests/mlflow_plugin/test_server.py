@@ -16,7 +16,7 @@ from runstone.mlflow_plugin import compat
 from runstone.mlflow_plugin.server import Settings, command
 from tests.cli.support import run_cli
 from tests.mlflow_plugin.serving import Server, ended, serving, until
-from tests.support import git, make_repository
+from tests.support import free_port, git, is_free, make_repository
 
 pytest.importorskip("mlflow.server", reason="MLflow is not installed as a whole")
 pytestmark = pytest.mark.mlflow
@@ -182,7 +182,8 @@ def test_a_signal_ends_all_and_commits_what_waits(begin: Callable[..., Server], 
 
 def test_nothing_is_left_of_a_server_that_is_killed(begin: Callable[..., Server], tmp_path: Path) -> None:
     """Its workers end, too, so that the next one can have its port; what it had taken is there."""
-    first = begin()
+    port = free_port()
+    first = begin("--port", str(port))
     run = new_run(first)
     log(first, run, "loss", 0.5)
     until(lambda: len(first.workers()) == 2)
@@ -190,7 +191,8 @@ def test_nothing_is_left_of_a_server_that_is_killed(begin: Callable[..., Server]
     assert -signal.SIGKILL == first.stop(signal.SIGKILL)
     until(lambda: not any(map(is_alive, workers)), 90)
     assert [] == [pid for pid in workers if is_alive(pid)]
-    second = begin("--port", first.address.rpartition(":")[2])
+    until(lambda: is_free(port))  # what began the workers ends after them
+    second = begin("--port", str(port))
     assert first.address == second.address
     log(second, run, "loss", 0.25, 1)
     end(second, run)

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from runstone.mlflow_plugin import compat
 from runstone.tracking.read import read_artifacts
 from runstone.tracking.workspace import Workspace
 from tests.git.support import check_clean
-from tests.support import SOURCE, run_python
+from tests.support import SOURCE, free_port, run_python
 
 pytestmark = pytest.mark.mlflow
 
@@ -303,9 +302,7 @@ def test_mlflows_pages_show_the_artifacts_of_the_repository(folder: Path) -> Non
 @contextmanager
 def started(folder: Path, *command: str) -> Iterator[str]:
     """One of MLflow's servers while the block lasts; yields its address once it answers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # MLflow 2 starts the gunicorn of it
     environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(SOURCE), "PATH": path}
     with (folder.parent / "log").open("w") as log:

@@ -9,6 +9,7 @@ import configparser
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -101,8 +102,10 @@ def serve(workspace: Workspace, settings: Settings, say: Say, ready: Callable[[s
         UsageError: There is no such remote, or MLflow has no such option.
     """
     check(workspace, settings)
-    with bind(settings.host, settings.port) as bound:
-        address, port = address_of(bound), bound.getsockname()[1]
+    bound = bind(settings.host, settings.port)
+    address, port = address_of(bound), bound.getsockname()[1]
+    if os.name != "posix":  # where two sockets that are bound to one port are both asked
+        bound.close()
     child = subprocess.Popen(
         command(workspace.repo, settings, port),
         env={**_OFF, **_accounts(workspace.repo, settings.further), **_environment()},
@@ -114,7 +117,7 @@ def serve(workspace: Workspace, settings: Settings, say: Say, ready: Callable[[s
     every_s = settings.sync_every_s if settings.push else None
     beside = threading.Thread(target=upkeep.work, args=(stopping, every_s), name="runstone-upkeep", daemon=True)
     with _Asked(child, stopping) as asked:
-        threading.Thread(target=_announce, args=(address, ready, child), daemon=True).start()
+        threading.Thread(target=_announce, args=(bound, address, ready, child), daemon=True).start()
         beside.start()
         with _guarded(child):
             code = child.wait()
@@ -242,8 +245,10 @@ def _end_group(child: "subprocess.Popen[bytes]") -> None:
     _signal_group(child, signal.SIGKILL)
 
 
-def _announce(address: str, ready: Callable[[str], None], child: "subprocess.Popen[bytes]") -> None:
-    """Wait until the server answers, however long its workers take to begin."""
+def _announce(
+    bound: socket.socket, address: str, ready: Callable[[str], None], child: "subprocess.Popen[bytes]"
+) -> None:
+    """Wait until the server answers, however long its workers take to begin; so long, `bound` keeps its port for it."""
     local = address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while child.poll() is None:
@@ -254,6 +259,7 @@ def _announce(address: str, ready: Callable[[str], None], child: "subprocess.Pop
             break  # it answers; whether it asks for a password, or lies below a prefix, is another matter
         except OSError:
             time.sleep(0.1)
+    bound.close()
     if child.poll() is None:
         ready(address)
 

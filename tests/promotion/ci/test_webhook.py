@@ -18,6 +18,7 @@ from mlflow.webhooks.delivery import _generate_hmac_signature
 from runstone.errors import UsageError
 from runstone.promotion.ci.webhook import Delivery, Target, check_target, deliver, sign
 from runstone.registry.history.events import Event
+from tests.support import free_port
 
 SECRET = "grün"
 EVENTS = [
@@ -152,9 +153,7 @@ def test_redirects_are_not_followed(receiver: Receiver, code: int) -> None:
 
 def test_where_nobody_answers_the_rest_is_not_tried() -> None:
     """It would cost as long for each; and the secret part of the URL is not told."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/hook?key=s3cret"
+    url = f"http://127.0.0.1:{free_port()}/hook?key=s3cret"
     first, second, third = (delivery.problem or "" for delivery in send(url, attempts=2))
     assert first.startswith("http://127.0.0.1:")
     assert "does not answer" in first
