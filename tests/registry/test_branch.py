@@ -21,7 +21,7 @@ from runstone.git.carried import Healed
 from runstone.git.repository import Repository
 from runstone.registry.branch import BranchesDiffer, commit_files, default_branch, make_commit, registry_commit
 from tests.cli.support import run_cli
-from tests.support import git, make_repository, run_python
+from tests.support import git, make_repository, run_python, watched_git
 
 
 def commit(folder: Path, message: str) -> str:
@@ -98,37 +98,28 @@ def status(folder: Path) -> str:
     return git("status", "--porcelain", cwd=folder)
 
 
-def processes(trace: Path) -> list[str]:
-    """The commands of the git processes that wrote a trace."""
-    lines = trace.read_text().splitlines() if trace.exists() else []
-    return [line.partition('"name":"')[2].partition('"')[0] for line in lines if '"event":"cmd_name"' in line]
-
-
-def test_a_commit_costs_one_process(git_repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_costs_one_process(git_repo: Path, tmp_path: Path) -> None:
     """Besides the two long-lived ones of the repository; the work tree has every change and is clean."""
     repo = Repository.open(git_repo)
     commit_files(repo, {FILE: "0\n"}, "Begin")
-    monkeypatch.setenv("GIT_TRACE2_EVENT", str(tmp_path / "trace"))
-    for n in range(1, 6):
-        commit_files(repo, {FILE: f"{n}\n", f"registry/churn/{n}.txt": f"{n}\n"}, f"Change {n}")
-    monkeypatch.delenv("GIT_TRACE2_EVENT")
-    assert ["read-tree"] * 5 == processes(tmp_path / "trace")
+    with watched_git(tmp_path / "trace") as commands:
+        for n in range(1, 6):
+            commit_files(repo, {FILE: f"{n}\n", f"registry/churn/{n}.txt": f"{n}\n"}, f"Change {n}")
+    assert ["read-tree"] * 5 == commands
     assert ("5\n", "") == ((git_repo / FILE).read_text(), status(git_repo))
     assert commit_files(repo, {FILE: "5\n"}, "Nothing") is None
     repo.close()
 
 
-def test_in_a_clone_that_is_ahead_no_process_looks_for_ancestors(
-    git_repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_in_a_clone_that_is_ahead_no_process_looks_for_ancestors(git_repo: Path, tmp_path: Path) -> None:
     """However many commits it has that the remote lacks."""
     git("clone", "-q", git_repo, tmp_path / "clone", cwd=tmp_path)
     repo = Repository.open(tmp_path / "clone")
     commit_files(repo, {FILE: "0\n"}, "Begin")
-    monkeypatch.setenv("GIT_TRACE2_EVENT", str(tmp_path / "trace"))
-    for n in range(1, 20):
-        commit_files(repo, {FILE: f"{n}\n"}, f"Change {n}")
-    assert ["read-tree"] * 19 == processes(tmp_path / "trace")
+    with watched_git(tmp_path / "trace") as commands:
+        for n in range(1, 20):
+            commit_files(repo, {FILE: f"{n}\n"}, f"Change {n}")
+    assert ["read-tree"] * 19 == commands
     repo.close()
 
 
