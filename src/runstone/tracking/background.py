@@ -12,15 +12,18 @@ class Background(Generic[T]):
 
     Args:
         work: Makes the value. It may run again in a child process that was forked before it ended.
+        head_start_s: How long the caller lets it work alone, at most.
     """
 
-    def __init__(self, work: Callable[[], T]) -> None:
+    def __init__(self, work: Callable[[], T], *, head_start_s: float = 0.0) -> None:
         self._work = work
         self._outcome: list[T] = []
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = threading.Thread(target=self._run, name="runstone-capture", daemon=True)
         try:
             self._thread.start()
+            if head_start_s:
+                self._thread.join(head_start_s)
         except RuntimeError:
             self._thread = None  # no more threads, or the interpreter is ending: `result` does the work itself
 

@@ -20,6 +20,11 @@ from runstone.tracking.environment import EnvironmentCapture
 from runstone.tracking.source import SourceCapture
 from runstone.tracking.workspace import Workspace
 
+_HEAD_START_S = 0.002
+"""A small repository has answered by then. Else the thread would contend with the caller for the interpreter, which it
+gets after up to 5 ms (`sys.getswitchinterval`), before it has even asked git: the end of a short run would wait for it.
+"""
+
 
 class Sink(Protocol):
     """A journal, as far as a capture writes to it."""
@@ -63,7 +68,7 @@ class Capture:
             workspace.repo, redactor=workspace.redactor, cwd=cwd, command=command, read=read, known=code
         )
         self._environment = EnvironmentCapture()
-        self._background = Background(self._write)
+        self._background = Background(self._write, head_start_s=_HEAD_START_S)
 
     def wait(self) -> None:
         """Return when the journal has it all.
