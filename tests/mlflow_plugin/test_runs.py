@@ -114,6 +114,8 @@ CALLS: dict[str, list[Call]] = {
         tags(**{"mlflow.runName": "fourth"}),
         update(name=""),
     ],
+    "a name, which the end tells": [tag("mlflow.runName", "third"), update(RunStatus.FINISHED, 9)],
+    "a name that comes with the end": [tag("mlflow.runName", "third"), update(RunStatus.FAILED, 9, "last")],
     "a note": [tag("mlflow.note.content", "Hi"), tag("mlflow.note.content", "Ho"), untag("mlflow.note.content")],
     "a parent set late": [tag("mlflow.parentRunId", "abc")],
     "an end": [update(RunStatus.FINISHED, 99, None), metric("m", 1.0, 1, 0), param("p", "1"), tag("t", "1")],

@@ -97,6 +97,18 @@ def test_a_param_of_another_process_is_known(workspace: Workspace, git_repo: Pat
     assert {"mine": 1, "theirs": "x"} == Client(git_repo).get_run(run_id).params
 
 
+def test_a_name_that_another_process_gave_is_known(workspace: Workspace, git_repo: Path) -> None:
+    """Of a run that was begun here, without reading it whole."""
+    run_id = begin(workspace)
+    with shared.edit(workspace, run_id) as run:
+        assert ("one", run_id) == (run.begun.name, run.begun.id)
+    theirs = "import sys\nfrom runstone.tracking import shared\nfrom runstone.tracking.workspace import Workspace\n"
+    theirs += "with shared.edit(Workspace.open(), sys.argv[1]) as run: run.set_tags({'mlflow.runName': 'theirs'})\n"
+    run_python(theirs, run_id, cwd=git_repo)
+    with shared.edit(workspace, run_id) as run:
+        assert "theirs" == run.begun.name
+
+
 def test_any_process_ends_it(workspace: Workspace, git_repo: Path) -> None:
     """And this one then adds to an ended run."""
     run_id = begin(workspace)

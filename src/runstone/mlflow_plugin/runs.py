@@ -120,13 +120,16 @@ class RunStore(LogStore, HistoryStore):
         is_end = status in _ENDS
         resumes = status is not None and not is_end
         with self._writing(run_id, resume=resumes, owned=resumes and not places.is_server()) as change:
-            row, has_ended = self._row(run_id), change.has_ended
+            has_ended = change.has_ended
             if run_name:
                 change.set_tags({NAME_TAG: run_name})
-            if is_end and not has_ended:
-                row = row._replace(ended=get_current_time_millis() if end_time is None else end_time)
-                change.end(str(status), row.ended)
-                row.document["status"] = status  # so the index is left alone until somebody asks it
+            if is_end and not has_ended:  # what it says is known: nothing is read, and the index is left alone
+                run, ended = change.begun, get_current_time_millis() if end_time is None else end_time
+                document = run.to_document() | {"status": status}
+                row = RunRow(run_id, run.experiment_id, run.started, ended, True, document)
+                change.end(str(status), ended)
+            else:
+                row = self._row(run_id)
         if has_ended and not resumes:
             wanted = (status or row.document["status"], row.ended if end_time is None else end_time)
             if wanted != (row.document["status"], row.ended):

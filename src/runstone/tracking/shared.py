@@ -94,11 +94,13 @@ def begin(
         parent=names.check_run_id(str(parent)) if parent is not None else None,
         rerun_of=repeated_by(parent) if captured else None,
     )
-    events = RunTexts(workspace, begun).tag_events(tags)
+    texts = RunTexts(workspace, begun)
+    events = texts.tag_events(tags)
     if not captured:
         events.insert(0, (journal.SOURCE, {"commit": commit} if commit else {}))
     header = _header(begun) | {"role": journal.START}
     path = shared.begin(workspace.repo, begun.id, header, events, owned=owned)
+    _keep(workspace, Known(workspace, path, begun, has_ended=False, texts=texts))
     if captured:
         _captures[begun.id] = Capture(workspace, _Sink(workspace.repo, begun.id, path), code=code)
     return begun
@@ -250,11 +252,15 @@ def _catch_up(workspace: Workspace, run_id: str, *, resume: bool, owned: bool) -
         path = None
     known = _open(workspace, run_id, resume, owned) if path is None else _known_of(workspace, run_id, path)
     known.catch_up()
+    _keep(workspace, known)
+    return known
+
+
+def _keep(workspace: Workspace, known: Known) -> None:
     with _known_guard:
-        _known[key] = known
+        _known[workspace.repo.common_dir, known.run.id] = known
         while len(_known) > _OPEN:
             _known.popitem(last=False)
-    return known
 
 
 def _known_of(workspace: Workspace, run_id: str, path: Path) -> Known:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from time import time
 from typing import Any
@@ -28,12 +29,21 @@ _KNOWN = frozenset(Run.__slots__) | {"schema", "extra"}
 class Known:
     """What this process has read of one run's journal: enough to refuse what contradicts it."""
 
-    def __init__(self, workspace: Workspace, path: Path, run: Run, *, has_ended: bool, is_guest: bool = False) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        path: Path,
+        run: Run,
+        *,
+        has_ended: bool,
+        is_guest: bool = False,
+        texts: RunTexts | None = None,
+    ) -> None:
         self.path = path
         self.run = run
         self.has_ended = has_ended
         self.is_guest = is_guest  # another process logs to the run with a journal of its own, and will end it
-        self.texts = RunTexts(workspace, run)
+        self.texts = texts or RunTexts(workspace, run)
         self.models = {model.path: model for model in run.models}
         self.taken: TakenPaths | None = None
         self.unsynced: set[str] = set()
@@ -52,6 +62,9 @@ class Known:
             if line[:2] == b"p\t":
                 with suppress(ValueError):
                     self.texts.keep_params(parse_event(line.decode()).value)
+            elif line[:2] == b"N\t":
+                with suppress(ValueError):
+                    self.run = replace(self.run, name=parse_event(line.decode()).value)
             elif line[:2] == b"a\t" and self.taken is not None:
                 self._keep_artifact(line)
             elif line[:2] == b"o\t":
@@ -94,6 +107,11 @@ class Edit:
     def experiment_id(self) -> str:
         """The experiment it belongs to; nothing is read."""
         return self._known.run.experiment_id
+
+    @property
+    def begun(self) -> Run:
+        """The run as it began, by the name that it has now; nothing is read."""
+        return self._known.run
 
     @property
     def run(self) -> Run:
